@@ -1,0 +1,95 @@
+"""What an engine is: it loads one model version and computes. No Ray, no HTTP.
+
+An engine is ready when its constructor returns. Every engine class has the same constructor,
+``Engine(folder, manifest, settings)``, so that the registry can build any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from models.types import (
+    EmbeddingResult,
+    EngineStats,
+    GenerationChunk,
+    GenerationRequest,
+    InferRequest,
+    Tensor,
+    TensorSpec,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Limits that the plan fixed; the engine allocates from these and from nothing else.
+
+    ``max_model_len``, ``max_batch_tokens`` and ``page_size`` are in tokens, ``num_kv_pages`` counts pages of
+    ``page_size`` tokens across all layers, ``max_batch_size`` counts inputs of one forward pass.
+    """
+
+    max_model_len: int
+    max_num_seqs: int = 8
+    max_batch_tokens: int = 512
+    max_batch_size: int = 32
+    page_size: int = 32
+    num_kv_pages: int = 0
+    num_threads: int = 1
+    device: str = "cpu"
+
+
+class Engine(Protocol):
+    """Common to all engines."""
+
+    name: str
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The tensors that the model takes, for metadata."""
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The tensors that the model gives, for metadata."""
+
+    def check(self) -> None:
+        """EngineError when the engine can no longer serve; called by the health check."""
+
+    def stats(self) -> EngineStats:
+        """A snapshot of the load, cheap enough to be taken every second."""
+
+    def close(self) -> None:
+        """Stop all work and free what the engine holds; idempotent."""
+
+
+@runtime_checkable
+class GenerationEngine(Engine, Protocol):
+    """Continues prompts."""
+
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationChunk]:
+        """Stream the continuation; closing the generator cancels the request within one engine step.
+
+        InvalidRequestError (before the first chunk) for a request that can never be served;
+        EngineError when the engine fails.
+        """
+
+
+@runtime_checkable
+class EmbeddingEngine(Engine, Protocol):
+    """Turns texts into vectors. Blocking: call it from a worker thread."""
+
+    embedding_dim: int
+
+    def count_tokens(self, inputs: Sequence[str | tuple[int, ...]]) -> list[int]:
+        """Tokens of each input; ContextLengthError for one that is too long."""
+
+    def embed(self, inputs: Sequence[str | tuple[int, ...]]) -> EmbeddingResult:
+        """One vector for each input, in order; any number of inputs, batched inside."""
+
+
+@runtime_checkable
+class TensorEngine(Engine, Protocol):
+    """Runs a graph on named tensors. Blocking: call it from a worker thread."""
+
+    def infer(self, request: InferRequest) -> tuple[Tensor, ...]:
+        """The outputs asked for, in that order. InvalidRequestError names the tensor at fault."""

@@ -1,0 +1,91 @@
+"""The one error tree. Each protocol maps it to its own wire format exactly once.
+
+Every error crosses process boundaries, so each can be pickled: the message is the only positional argument.
+Messages name the offending value; ``remedy`` says what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class StowageError(Exception):
+    """Base of everything that Stowage raises on purpose."""
+
+    def __init__(self, message: str, *, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.remedy})" if self.remedy else self.message
+
+
+class InvalidRequestError(StowageError):
+    """The caller must change the request. ``param`` names the field at fault."""
+
+    def __init__(self, message: str, *, remedy: str | None = None, param: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.param = param
+
+
+class ContextLengthError(InvalidRequestError):
+    """The prompt, or the prompt with the tokens asked for, exceeds the model's context."""
+
+
+class UnsupportedOptionError(InvalidRequestError):
+    """The option is well-formed, but this engine cannot honour it."""
+
+
+class WrongTaskError(InvalidRequestError):
+    """The model exists and does something else than what was asked."""
+
+
+class ModelNotFoundError(StowageError):
+    """No such model or version is deployed."""
+
+
+class ModelUnavailableError(StowageError):
+    """The model exists and cannot answer now. ``retry_after_s``: when to try again, in seconds."""
+
+    def __init__(self, message: str, *, remedy: str | None = None, retry_after_s: float = 5.0) -> None:
+        super().__init__(message, remedy=remedy)
+        self.retry_after_s = retry_after_s
+
+
+class OverloadedError(ModelUnavailableError):
+    """The model's queue is full."""
+
+
+class DeadlineExceededError(StowageError):
+    """The request's own time limit passed."""
+
+
+class EngineError(StowageError):
+    """The engine failed while it worked on a valid request."""
+
+
+class ConfigError(StowageError):
+    """What the operator wrote cannot be deployed."""
+
+
+class DoesNotFitError(ConfigError):
+    """The planned bytes exceed what a node or device has."""
+
+
+class StoreError(StowageError):
+    """A model version cannot be imported, read or removed."""
+
+
+class SourceError(StoreError):
+    """The source of weights is malformed, absent or unreachable."""
+
+
+class UnsafeWeightsError(StoreError):
+    """The source holds pickled weights or asks for code of its own to be run."""
+
+
+class ChecksumError(StoreError):
+    """A file is not the one that the manifest describes."""
+
+
+class VersionNotFoundError(StoreError):
+    """The store holds no such model version."""
