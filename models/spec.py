@@ -10,6 +10,7 @@ from models.manifest import Frozen, Name, Version
 from models.types import Task, VersionId
 
 EngineName = Literal["transformers", "embedding", "onnx"]
+DType = Literal["float32", "bfloat16", "float16"]
 
 Source = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 
@@ -32,8 +33,10 @@ class Limits(Frozen):
 class ModelSpec(Frozen):
     """One model version: which one, where its weights come from, what it does, what it must hold.
 
-    ``tokenizer`` is a second source, for weights that come without one. ``allow_pickle`` lets the import
-    convert a pickled state dict through ``torch.load(weights_only=True)``; nothing else is ever unpickled.
+    ``tokenizer`` is a second source, for weights that come without one. ``dtype`` is what a GGUF file or a
+    pickled state dict is converted to at import (None: float32); safetensors and ONNX are never cast.
+    ``allow_pickle`` lets the import convert a pickled state dict through ``torch.load(weights_only=True)``;
+    nothing else is ever unpickled.
     """
 
     model: Name
@@ -42,6 +45,7 @@ class ModelSpec(Frozen):
     tokenizer: Source | None = None
     task: Task | None = None
     engine: EngineName | None = None
+    dtype: DType | None = None
     limits: Limits = Limits()
     allow_pickle: bool = False
 

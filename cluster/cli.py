@@ -1,0 +1,39 @@
+"""The ``stowage`` command."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from cluster.models_commands import models_commands
+from cluster.plan import plan
+from cluster.serve import serve
+from cluster.status import status
+from cluster.validate import validate
+from models.errors import StowageError
+
+
+def build_cli() -> typer.Typer:
+    """The command with all its subcommands."""
+    cli = typer.Typer(
+        name="stowage",
+        help="Many models behind one router, from one serve_config.yaml.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    cli.add_typer(models_commands(), name="models")
+    for command in (validate, plan, serve, status):
+        cli.command()(command)
+    return cli
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command. Exit code 0: done; 1: it failed, and standard error says why; 2: wrong usage."""
+    try:
+        build_cli()(arguments)
+    except StowageError as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(1)

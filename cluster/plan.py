@@ -1,0 +1,156 @@
+"""``stowage plan``: the bytes that each model will need, before anything is deployed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cluster.imports import import_all
+from cluster.options import ConfigArgument, JsonOption, read_size
+from cluster.render import print_json, print_table
+from cluster.serve_config import load_config
+from cluster.stored import stored_manifests
+from deployments.args import ModelArgs
+from models.engines.registry import resolve_engine
+from models.errors import ConfigError
+from models.hardware import local_node_memory_bytes
+from models.manifest import Manifest
+from models.memory import MemoryPlan, check_fits, format_bytes, plan_memory
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedModel:
+    """One version. ``plan`` is None when there can be none; ``problem`` says why it cannot be deployed."""
+
+    args: ModelArgs
+    limit_bytes: int
+    plan: MemoryPlan | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterPlan:
+    """All models on ``num_nodes`` nodes that offer ``node_bytes`` each."""
+
+    models: tuple[PlannedModel, ...]
+    node_bytes: int
+    num_nodes: int
+
+    @property
+    def total_bytes(self) -> int:
+        """Of all models at their ``min_replicas``."""
+        return sum(model.plan.total_bytes * model.args.min_replicas for model in self.models if model.plan)
+
+    @property
+    def problems(self) -> list[str]:
+        """Why the models do not fit. That they fit in sum is necessary, not sufficient: a replica is not split."""
+        found = [model.problem for model in self.models if model.problem]
+        offered_bytes = self.node_bytes * self.num_nodes
+        if self.total_bytes > offered_bytes:
+            found.append(
+                f"all models at their min_replicas need {format_bytes(self.total_bytes)}, "
+                f"but {self.num_nodes} node(s) offer {format_bytes(offered_bytes)} "
+                "(deploy fewer models, lower their limits, or use more or larger nodes)"
+            )
+        return found
+
+
+def plan(
+    config: ConfigArgument,
+    node_memory: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SIZE",
+            parser=read_size,
+            help="Memory that one node offers to replicas, as 16GiB. Default: this machine's.",
+        ),
+    ] = None,
+    num_nodes: Annotated[int, typer.Option(min=1, help="Nodes of that size.")] = 1,
+    import_first: Annotated[bool, typer.Option("--import", help="First import what is not in the store.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the planned memory of each model, term by term, and whether it fits.
+
+    Exit code: 0 when everything fits, 1 when something does not or cannot be planned.
+    """
+    models = load_config(config).model_args
+    if import_first:
+        import_all(models, Console(stderr=True))
+    manifests = stored_manifests(models)
+    missing = [str(args.id) for args in models if args.id not in manifests]
+    if missing:
+        raise ConfigError(
+            f"not in the store yet, so their sizes are not known: {', '.join(missing)}",
+            remedy="add --import to import them first",
+        )
+    planned = plan_cluster([(args, manifests[args.id]) for args in models], node_memory, num_nodes)
+    _show_json(planned) if as_json else _show_table(planned)
+    for problem in () if as_json else planned.problems:
+        typer.echo(problem, err=True)
+    raise typer.Exit(1 if planned.problems else 0)
+
+
+def plan_cluster(
+    models: Sequence[tuple[ModelArgs, Manifest]], node_memory: int | None, num_nodes: int
+) -> ClusterPlan:
+    """``node_memory`` in bytes goes before a model's own ``node_memory``, and that before this machine's."""
+    declared = [int(args.node_memory) for args, _ in models if args.node_memory is not None]
+    node_bytes = node_memory or max(declared, default=0) or local_node_memory_bytes()
+    planned = [_plan_model(args, manifest, node_memory, node_bytes) for args, manifest in models]
+    return ClusterPlan(tuple(planned), node_bytes, num_nodes)
+
+
+def _plan_model(args: ModelArgs, manifest: Manifest, node_memory: int | None, node_bytes: int) -> PlannedModel:
+    limit_bytes = node_memory or int(args.node_memory or node_bytes)
+    planned = None
+    try:
+        planned = plan_memory(manifest, args.limits, resolve_engine(manifest, args.engine))
+        check_fits(planned, manifest, args.limits, limit_bytes, "a node")
+    except ConfigError as error:
+        return PlannedModel(args, limit_bytes, planned, str(error))
+    return PlannedModel(args, limit_bytes, planned)
+
+
+def _show_table(planned: ClusterPlan) -> None:
+    plans = [model.plan for model in planned.models if model.plan]
+    terms = list(dict.fromkeys(term.name for each in plans for term in each.terms))
+    columns = ("model", "engine", *terms, "total", "replicas")
+    print_table(columns, [_row(model, terms) for model in planned.models], right=(*terms, "total", "replicas"))
+    typer.echo(
+        f"All at their min_replicas: {format_bytes(planned.total_bytes)}. "
+        f"Offered: {planned.num_nodes} x {format_bytes(planned.node_bytes)}."
+    )
+
+
+def _row(model: PlannedModel, terms: Sequence[str]) -> tuple[str, ...]:
+    low, high = model.args.min_replicas, model.args.max_replicas
+    replicas = str(low) if low == high else f"{low}-{high}"
+    if model.plan is None:
+        return (str(model.args.id), *["-"] * (len(terms) + 2), replicas)
+    sizes = {term.name: format_bytes(term.bytes) for term in model.plan.terms}
+    total = format_bytes(model.plan.total_bytes)
+    return (str(model.args.id), model.plan.engine, *(sizes.get(term, "-") for term in terms), total, replicas)
+
+
+def _show_json(planned: ClusterPlan) -> None:
+    print_json(
+        {
+            "fits": not planned.problems,
+            "problems": planned.problems,
+            "node_bytes": planned.node_bytes,
+            "num_nodes": planned.num_nodes,
+            "total_bytes": planned.total_bytes,
+            "models": [_model_json(model) for model in planned.models],
+        }
+    )
+
+
+def _model_json(model: PlannedModel) -> dict[str, object]:
+    facts = {name: getattr(model.args, name) for name in ("model", "version", "min_replicas", "max_replicas")}
+    plan_facts = {"total_bytes": model.plan.total_bytes, **dataclasses.asdict(model.plan)} if model.plan else {}
+    return {**facts, "limit_bytes": model.limit_bytes, "problem": model.problem, **plan_facts}

@@ -1,0 +1,96 @@
+"""``stowage serve``: check, import what is missing, run ``serve run``, say how far it is, end it cleanly."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from cluster.child import ChildProcess, Patience, StopSignals
+from cluster.dashboard import Dashboard, read_token
+from cluster.environment import serve_environment
+from cluster.first_call import first_call
+from cluster.imports import import_all
+from cluster.options import ConfigArgument
+from cluster.port import require_free_port
+from cluster.readiness import Phase, ReadinessProbe, StartupReport
+from cluster.serve_config import ServeConfig, load_config
+from cluster.serve_output import ServeOutput, serve_command
+from models.errors import StowageError
+from models.manifest import Manifest
+
+_POLL_S = 1.0
+
+
+def serve(config: ConfigArgument) -> None:
+    """Run the cluster of a configuration on this machine until Ctrl-C.
+
+    Checks the file, imports the models that are not in the store yet, runs Ray's `serve run`, tells how each
+    model comes up, and prints the URLs and a first call when they are ready.
+
+    Exit code: 0 after Ctrl-C or SIGTERM, 1 when the configuration is wrong or the cluster ends by itself.
+    """
+    loaded = load_config(config)
+    require_free_port(loaded.http.host, loaded.http.port)
+    manifests = import_all(loaded.model_args, Console(stderr=True))
+    output = ServeOutput(lambda line: typer.echo(line, err=True))
+    with StopSignals() as signals:
+        child = ChildProcess(serve_command(config), serve_environment(os.environ), output.line)
+        try:
+            ServeSession(loaded, manifests, child, output).watch(signals)
+            typer.echo("Stopping the cluster ...")
+        finally:
+            child.stop(Patience())
+    typer.echo("Stopped.")
+
+
+class ServeSession:
+    """Follows one running cluster and tells what changes."""
+
+    def __init__(
+        self, config: ServeConfig, manifests: Sequence[Manifest], child: ChildProcess, output: ServeOutput
+    ) -> None:
+        self._base_url = config.http.base_url
+        self._manifests = manifests
+        self._child = child
+        self._output = output
+        self._probe = ReadinessProbe(f"{config.http.base_url}/readyz", config.router)
+        self._report = StartupReport([config.router, *(str(manifest.id) for manifest in manifests)])
+        self._token = read_token(os.environ, Path.home())
+
+    def watch(self, signals: StopSignals) -> None:
+        """Until a stop signal comes. StowageError when the cluster ends by itself."""
+        announced = False
+        while not signals.wait(_POLL_S):
+            code = self._child.exit_code()
+            if code is not None:
+                raise StowageError(_ended(code, self._child.last_lines()))
+            for line in self._report.update(self._probe(self._dashboard())):
+                typer.echo(line)
+            if self._report.is_settled() and not announced:
+                announced = True
+                self._announce()
+
+    def _dashboard(self) -> Dashboard | None:
+        return Dashboard(self._output.dashboard_url, self._token) if self._output.dashboard_url else None
+
+    def _announce(self) -> None:
+        failed, ready = self._report.named(Phase.FAILED), self._report.named(Phase.READY)
+        typer.echo(f"\nReady: {', '.join(ready) or 'nothing'}.")
+        if failed:
+            typer.echo(f"Failed: {', '.join(failed)}. The others serve.", err=True)
+        typer.echo(f"  OpenAI API               {self._base_url}/v1")
+        typer.echo(f"  Open Inference Protocol  {self._base_url}/v2")
+        typer.echo(f"  Ray dashboard            {self._output.dashboard_url or 'none'}")
+        answering = [manifest for manifest in self._manifests if str(manifest.id) in ready]
+        if answering:
+            typer.echo(f"\nA first call:\n\n  {first_call(answering[0], self._base_url)}\n")
+        typer.echo("Ctrl-C stops the cluster.")
+
+
+def _ended(code: int, last_lines: list[str]) -> str:
+    how = f"exit code {code}" if code >= 0 else f"signal {-code}"
+    return "\n".join([f"`serve run` ended by itself with {how}. Its last lines:", *last_lines[-15:]])

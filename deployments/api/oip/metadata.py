@@ -1,0 +1,98 @@
+"""What the server and its models are, and whether they are ready."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TypedDict
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from deployments.api.oip.schemas import IndexBody
+from deployments.api.oip.target import target
+from deployments.api.parsing import parse
+from deployments.dataplane import DataPlane
+from deployments.states import ModelState
+from models.types import TensorSpec
+
+EXTENSIONS = ("binary_tensor_data", "generate", "model_repository(index)")
+
+
+class TensorMetadata(TypedDict):
+    """A tensor that a model takes or gives; -1 marks a dimension that varies."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class IndexEntry(TypedDict):
+    """One version in the repository index."""
+
+    name: str
+    version: str
+    state: str
+    reason: str
+
+
+class MetadataEndpoint:
+    """Answers questions about the server and its models."""
+
+    def __init__(self, dataplane: DataPlane, server_version: str) -> None:
+        self._dataplane = dataplane
+        self._server_version = server_version
+
+    async def server(self, _: Request) -> Response:
+        """Name, version and extensions."""
+        return JSONResponse({"name": "stowage", "version": self._server_version, "extensions": EXTENSIONS})
+
+    async def live(self, _: Request) -> Response:
+        """200 for as long as the process answers."""
+        return JSONResponse({"live": True})
+
+    async def ready(self, _: Request) -> Response:
+        """200 when every deployed version is ready, else 503."""
+        return _readiness({}, all(state.ready for state in await self._dataplane.states()))
+
+    async def model_ready(self, request: Request) -> Response:
+        """200 when the version that the path resolves to is ready, else 503."""
+        state = await self._dataplane.state(target(request))
+        return _readiness({"name": state.id.name, "version": state.id.version}, state.ready)
+
+    async def model(self, request: Request) -> Response:
+        """The model's ready versions, engine and tensors."""
+        card = await self._dataplane.card(target(request))
+        versions = [other.id.version for other in await self._dataplane.cards() if other.id.name == card.id.name]
+        return JSONResponse(
+            {
+                "name": card.id.name,
+                "versions": versions,
+                "platform": card.engine,
+                "inputs": [_tensor(spec) for spec in card.inputs],
+                "outputs": [_tensor(spec) for spec in card.outputs],
+            }
+        )
+
+    async def index(self, request: Request) -> Response:
+        """Every deployed version, as in Triton's repository index."""
+        content = await request.body()
+        ready_only = bool(content) and parse(IndexBody, content).ready
+        states = await self._dataplane.states()
+        return JSONResponse([_index_entry(state) for state in states if state.ready or not ready_only])
+
+
+def _readiness(subject: dict[str, str], ready: bool) -> Response:
+    return JSONResponse({**subject, "ready": ready}, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def _tensor(spec: TensorSpec) -> TensorMetadata:
+    return TensorMetadata(name=spec.name, datatype=spec.datatype, shape=list(spec.shape))
+
+
+def _index_entry(state: ModelState) -> IndexEntry:
+    return IndexEntry(
+        name=state.id.name,
+        version=state.id.version,
+        state="READY" if state.ready else "UNAVAILABLE",
+        reason=state.reason or "",
+    )

@@ -1,0 +1,89 @@
+"""``POST /v1/embeddings``."""
+
+from __future__ import annotations
+
+import base64
+from typing import Literal, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from deployments.api.call import call_of
+from deployments.api.openai.inputs import Inputs
+from deployments.api.parsing import WireModel, parse
+from deployments.dataplane import DataPlane
+from models.errors import EngineError, UnsupportedOptionError
+from models.types import EmbeddingRequest, EmbeddingResult, VersionId
+
+MAX_INPUTS = 2048
+
+
+class EmbeddingBody(WireModel):
+    """The body of an embedding call. base64 carries little-endian float32."""
+
+    model: str
+    input: Inputs = Field(max_length=MAX_INPUTS)
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: int | None = Field(default=None, gt=0)
+    user: str | None = None
+
+
+class Embedding(TypedDict):
+    """One vector."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingEndpoint:
+    """Answers embedding calls."""
+
+    def __init__(self, dataplane: DataPlane) -> None:
+        self._dataplane = dataplane
+
+    async def create(self, request: Request) -> Response:
+        """One vector for each input, in order."""
+        body = parse(EmbeddingBody, await request.body())
+        call = call_of(request.scope)
+        model = body.model if body.dimensions is None else await self._with_dimensions(body.model, body.dimensions)
+        version, result = await self._dataplane.embed(model, EmbeddingRequest(body.input), call.remaining_s())
+        return JSONResponse(_reply(version, result, body.encoding_format or "float"))
+
+    async def _with_dimensions(self, model: str, dimensions: int) -> str:
+        """The version that the model resolves to, if its vectors have this length."""
+        card = await self._dataplane.card(model)
+        if card.embedding_dim not in (None, dimensions):
+            raise UnsupportedOptionError(
+                f"dimensions={dimensions}: vectors of {card.id} have {card.embedding_dim} dimensions",
+                remedy=f"leave it out or send {card.embedding_dim}",
+                param="dimensions",
+            )
+        return str(card.id)
+
+
+def _reply(version: VersionId, result: EmbeddingResult, encoding: str) -> dict[str, object]:
+    if not np.isfinite(result.vectors).all():
+        raise EngineError(f"{version} computed a vector with NaN or infinity in it")
+    encode = _base64 if encoding == "base64" else _floats
+    return {
+        "object": "list",
+        "data": [
+            Embedding(object="embedding", index=index, embedding=encode(vector))
+            for index, vector in enumerate(result.vectors)
+        ],
+        "model": str(version),
+        "usage": {"prompt_tokens": result.usage.prompt_tokens, "total_tokens": result.usage.total_tokens},
+    }
+
+
+def _floats(vector: npt.NDArray[np.float32]) -> list[float]:
+    values: list[float] = vector.tolist()
+    return values
+
+
+def _base64(vector: npt.NDArray[np.float32]) -> str:
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")

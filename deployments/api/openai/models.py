@@ -1,0 +1,47 @@
+"""``GET /v1/models`` and ``/v1/models/{id}``."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Literal, TypedDict
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from deployments.dataplane import DataPlane
+
+
+class Model(TypedDict):
+    """A name that calls may carry in their ``model`` field."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: Literal["stowage"]
+
+
+class ModelsEndpoint:
+    """Lists what can be called now."""
+
+    def __init__(self, dataplane: DataPlane) -> None:
+        self._dataplane = dataplane
+
+    async def index(self, _: Request) -> Response:
+        """For every ready model its name, which stands for the default version, and each ``name@version``."""
+        versions: defaultdict[str, list[Model]] = defaultdict(list)
+        for card in await self._dataplane.cards():
+            versions[card.id.name].append(_model(str(card.id), card.created_unix_s))
+        models = []
+        for name, listed in versions.items():
+            models += [_model(name, max(version["created"] for version in listed)), *listed]
+        return JSONResponse({"object": "list", "data": models})
+
+    async def show(self, request: Request) -> Response:
+        """One model, by name or ``name@version``."""
+        model = request.path_params["model"]
+        card = await self._dataplane.card(model)
+        return JSONResponse(_model(model, card.created_unix_s))
+
+
+def _model(model: str, created_unix_s: int) -> Model:
+    return Model(id=model, object="model", created=created_unix_s, owned_by="stowage")

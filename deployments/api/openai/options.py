@@ -1,0 +1,45 @@
+"""The fields that chat and completions share: which model, how to stream, and what no engine can do."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import model_validator
+
+from deployments.api.parsing import WireModel, only
+from deployments.api.sampling import SamplingFields
+from models.errors import InvalidRequestError
+
+
+class StreamOptions(WireModel):
+    """``include_usage`` asks for one more chunk with the token counts."""
+
+    include_usage: bool = False
+    include_obfuscation: Annotated[None, only(False)] = None
+
+
+class GenerationFields(SamplingFields):
+    """``user`` and ``metadata`` are taken and change nothing; the last group is refused unless neutral."""
+
+    model: str
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+    user: str | None = None
+    metadata: dict[str, str] | None = None
+
+    n: Annotated[None, only(1)] = None
+    presence_penalty: Annotated[None, only(0)] = None
+    frequency_penalty: Annotated[None, only(0)] = None
+    logit_bias: Annotated[None, only({})] = None
+
+    @model_validator(mode="after")
+    def _stream_options_need_a_stream(self) -> Self:
+        if self.stream_options is not None and not self.stream:
+            raise InvalidRequestError("stream_options is only allowed with stream=true", param="stream_options")
+        return self
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether a stream ends with its token counts."""
+        return self.stream_options is not None and self.stream_options.include_usage

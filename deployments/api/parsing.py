@@ -1,0 +1,99 @@
+"""From bytes to a typed request: strict about types and unknown fields, and precise about what is wrong."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Sequence
+from typing import TypeVar, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from models.errors import InvalidRequestError, UnsupportedOptionError
+
+_UNSUPPORTED = "unsupported_option"
+_MAX_ECHO_CHARS = 80
+
+
+class WireModel(BaseModel):
+    """A JSON object as a protocol defines it: no conversions between types, no unknown fields."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+W = TypeVar("W", bound=WireModel)
+
+
+def parse(model: type[W], body: bytes) -> W:
+    """Read a JSON body; InvalidRequestError names the first field at fault and what it should be."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise _refusal(model, error.errors(include_url=False)[0]) from None
+
+
+def only(*neutral: JsonValue) -> BeforeValidator:
+    """A field of the protocol that no engine can honour: null and the ``neutral`` values mean nothing and pass."""
+
+    def check(value: object) -> None:
+        if value is not None and not any(_same(value, other) for other in neutral):
+            usable = " or ".join(json.dumps(other) for other in neutral)
+            raise PydanticCustomError(_UNSUPPORTED, "{usable}", {"usable": usable})
+
+    return BeforeValidator(check)
+
+
+def _same(value: object, other: JsonValue) -> bool:
+    return value == other and isinstance(value, bool) == isinstance(other, bool)
+
+
+def _refusal(model: type[WireModel], error: ErrorDetails) -> InvalidRequestError:
+    param = _path(error["loc"])
+    echo = _shorten(error["input"])
+    match error["type"]:
+        case "extra_forbidden":
+            return _unknown_field(model, error["loc"], param)
+        case "missing":
+            return InvalidRequestError(f"{param} is required", param=param)
+        case "json_invalid":
+            return InvalidRequestError(
+                f"the body is not valid JSON: {error['msg'].removeprefix('Invalid JSON: ')}"
+            )
+        case kind if kind == _UNSUPPORTED:
+            remedy = f"leave it out or send {error['msg']}" if error["msg"] else "leave it out"
+            return UnsupportedOptionError(f"{param}: {echo} is not supported", remedy=remedy, param=param)
+        case _:
+            return InvalidRequestError(f"{param or 'the body'}: {error['msg']}, not {echo}", param=param)
+
+
+def _unknown_field(model: type[WireModel], loc: Sequence[int | str], param: str | None) -> InvalidRequestError:
+    known = _fields_at(model, loc[:-1])
+    near = difflib.get_close_matches(str(loc[-1]), known, n=1)
+    remedy = f"did you mean {near[0]}?" if near else f"known fields: {', '.join(known)}"
+    return InvalidRequestError(f"unknown field {param}", remedy=remedy, param=param)
+
+
+def _fields_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
+    for step in path:
+        if isinstance(step, str):
+            model = next(_models_in(model.model_fields[step].annotation))
+    return list(model.model_fields)
+
+
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
+
+
+def _path(loc: Sequence[int | str]) -> str | None:
+    """The place of a value, as in ``messages[0].content``."""
+    steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in loc)
+    return steps.removeprefix(".") or None
+
+
+def _shorten(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=repr)
+    return text if len(text) <= _MAX_ECHO_CHARS else text[:_MAX_ECHO_CHARS] + "..."

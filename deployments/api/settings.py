@@ -1,0 +1,19 @@
+"""The limits of the HTTP interface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """What the HTTP interface allows of one request. Times are in seconds.
+
+    ``request_timeout_s`` holds for callers that ask for no other, ``max_request_timeout_s`` is the most that they
+    may ask for, ``max_body_bytes`` bounds a body before and after decompression.
+    """
+
+    request_timeout_s: float = 300.0
+    max_request_timeout_s: float = 3600.0
+    max_body_bytes: int = 32 * 1024 * 1024
+    server_version: str = "0.1.0"

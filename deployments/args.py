@@ -1,0 +1,78 @@
+"""What ``serve_config.yaml`` may say: the arguments of the two builders and the router's policy."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import ByteSize, Field, field_validator, model_validator
+
+from models.manifest import Frozen, Name, Version
+from models.spec import ModelSpec
+
+DEFAULT_STORE = "~/.stowage/models"
+
+
+class ModelArgs(ModelSpec):
+    """Arguments of ``deployments.app:build_model``: a model's description and how it is deployed.
+
+    ``node_memory`` is the most that one node offers, for clusters whose nodes do not exist yet (None: the
+    largest node that is alive). ``max_queued_requests`` bounds the requests that wait in each router replica.
+    """
+
+    store: str = DEFAULT_STORE
+    num_cpus: float = Field(default=0.5, gt=0)
+    num_threads: int = Field(default=1, gt=0)
+    min_replicas: int = Field(default=1, ge=0)
+    max_replicas: int = Field(default=1, ge=1)
+    max_queued_requests: int = Field(default=128, gt=0)
+    node_memory: ByteSize | None = None
+
+    @model_validator(mode="after")
+    def _check_replicas(self) -> Self:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(f"min_replicas {self.min_replicas} exceeds max_replicas {self.max_replicas}")
+        return self
+
+
+class RouterArgs(Frozen):
+    """Arguments of ``deployments.app:build_router``, fixed for the life of a router replica.
+
+    ``ready_wait_s``: how long a request waits for a model that is starting. ``status_period_s``: how often the
+    router asks what is live.
+    """
+
+    num_replicas: int = Field(default=1, gt=0)
+    num_cpus: float = Field(default=0.25, gt=0)
+    max_ongoing_requests: int = Field(default=1024, gt=0)
+    request_timeout_s: float = Field(default=300, gt=0)
+    max_request_timeout_s: float = Field(default=3600, gt=0)
+    max_body_bytes: int = Field(default=32 * 1024**2, gt=0)
+    ready_wait_s: float = Field(default=10, ge=0)
+    wake_wait_s: float = Field(default=120, ge=0)
+    status_period_s: float = Field(default=1, gt=0)
+
+    @model_validator(mode="after")
+    def _check_timeouts(self) -> Self:
+        if self.request_timeout_s > self.max_request_timeout_s:
+            raise ValueError(
+                f"request_timeout_s {self.request_timeout_s} exceeds "
+                f"max_request_timeout_s {self.max_request_timeout_s}"
+            )
+        return self
+
+
+class Route(Frozen):
+    """Where a public model name leads."""
+
+    version: Version
+
+    @field_validator("version", mode="before")
+    @classmethod
+    def _quote_numbers(cls, value: object) -> object:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class RouterPolicy(Frozen):
+    """The Router's ``user_config``, changed in place. A name without a route leads to its newest ready version."""
+
+    routes: dict[Name, Route] = Field(default_factory=dict)

@@ -1,0 +1,128 @@
+"""Calls to model replicas: cached Serve handles, and Ray's errors turned into ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, cast
+
+from ray import serve
+from ray.exceptions import RayActorError, RayError, RayTaskError, TaskCancelledError
+from ray.serve.exceptions import BackPressureError, RayServeException
+from ray.serve.handle import DeploymentHandle, DeploymentResponse, DeploymentResponseGenerator
+
+from models.errors import EngineError, ModelUnavailableError, OverloadedError, StowageError
+from models.types import (
+    EmbeddingRequest,
+    EmbeddingResult,
+    GenerationChunk,
+    GenerationRequest,
+    InferRequest,
+    Tensor,
+    VersionId,
+)
+
+Result = TypeVar("Result")
+
+
+class ModelClient(Protocol):
+    """One model version, wherever its replicas are. Raises only what models/errors.py has."""
+
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationChunk]:
+        """Stream a generation; closing the generator cancels it in the engine."""
+
+    async def embed(self, request: EmbeddingRequest) -> EmbeddingResult:
+        """Embed; cancelling the call cancels the work."""
+
+    async def infer(self, request: InferRequest) -> tuple[Tensor, ...]:
+        """Run on tensors; cancelling the call cancels the work."""
+
+
+class ModelClients(Protocol):
+    """Where the data plane gets its clients."""
+
+    async def client(self, version: VersionId) -> ModelClient:
+        """ModelUnavailableError when the application has just gone."""
+
+
+class ServeClients:
+    """Clients over Serve handles, one per application, kept: resolving and configuring a handle is not free."""
+
+    def __init__(self) -> None:
+        self._clients: dict[VersionId, ServeClient] = {}
+
+    async def client(self, version: VersionId) -> ModelClient:
+        known = self._clients.get(version)
+        if known is None:
+            known = await self._resolve(version)
+            self._clients[version] = known
+        return known
+
+    async def _resolve(self, version: VersionId) -> ServeClient:
+        try:
+            handle = await asyncio.to_thread(serve.get_app_handle, str(version))
+        except RayServeException as error:
+            raise ModelUnavailableError(f"model {version} is not deployed any more: {error}") from error
+        return ServeClient(version, handle)
+
+
+@dataclass(frozen=True, slots=True)
+class _Methods:
+    generate: DeploymentHandle[Any]
+    embed: DeploymentHandle[Any]
+    infer: DeploymentHandle[Any]
+
+
+class ServeClient:
+    """One application's handle, with one configured handle for each method."""
+
+    def __init__(self, version: VersionId, handle: DeploymentHandle[Any]) -> None:
+        self._version = version
+        self._methods = _Methods(
+            generate=handle.options(method_name="generate", stream=True),
+            embed=handle.options(method_name="embed"),
+            infer=handle.options(method_name="infer"),
+        )
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationChunk]:
+        response = cast("DeploymentResponseGenerator[GenerationChunk]", self._methods.generate.remote(request))
+        ended = False
+        try:
+            async for chunk in response:
+                ended = chunk.finish_reason is not None
+                yield chunk
+        except (RayError, RayServeException) as error:
+            raise self._translate(error) from error
+        finally:
+            if not ended:
+                response.cancel()  # type: ignore[no-untyped-call]
+
+    async def embed(self, request: EmbeddingRequest) -> EmbeddingResult:
+        return await self._call(cast("DeploymentResponse[EmbeddingResult]", self._methods.embed.remote(request)))
+
+    async def infer(self, request: InferRequest) -> tuple[Tensor, ...]:
+        return await self._call(
+            cast("DeploymentResponse[tuple[Tensor, ...]]", self._methods.infer.remote(request))
+        )
+
+    async def _call(self, response: DeploymentResponse[Result]) -> Result:
+        try:
+            return await response
+        except asyncio.CancelledError:
+            response.cancel()  # type: ignore[no-untyped-call]
+            raise
+        except (RayError, RayServeException) as error:
+            raise self._translate(error) from error
+
+    def _translate(self, error: Exception) -> Exception:
+        if isinstance(error, RayTaskError):
+            cause = error.cause
+            return cause if isinstance(cause, StowageError) else EngineError(f"{self._version} failed: {cause!r}")
+        if isinstance(error, BackPressureError):
+            return OverloadedError(f"model {self._version} has {error.args[0]} requests waiting", retry_after_s=1)
+        if isinstance(error, TaskCancelledError):
+            return ModelUnavailableError(f"the call to {self._version} was cancelled: its replica is stopping")
+        if isinstance(error, RayActorError):
+            return ModelUnavailableError(f"a replica of {self._version} died: {error}")
+        return ModelUnavailableError(f"model {self._version} cannot be called: {error}")

@@ -1,0 +1,18 @@
+"""Brings a model version onto this node's store; quick when it is there already."""
+
+from __future__ import annotations
+
+import logging
+
+from deployments.args import ModelArgs
+from models.importer import import_model
+from models.progress import LogProgress
+from models.store import StoredModel, open_store
+
+logger = logging.getLogger("ray.serve")
+
+
+def ensure_imported(args: ModelArgs) -> StoredModel:
+    """The stored version, imported from its source if this is the first time; StoreError when it cannot be had."""
+    progress = LogProgress(logger)
+    return import_model(args, open_store(args.store, progress=progress), progress)

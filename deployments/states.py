@@ -1,0 +1,104 @@
+"""What is live: Serve's account of its applications, turned into the state of each model version. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from models.memory import format_bytes
+from models.types import ModelCard, VersionId
+
+# A replica that has no node after this long is waiting for resources, not merely being placed.
+PLACEMENT_GRACE_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """One deployed version as Serve sees it. ``reason`` says why it is not ready.
+
+    ``status`` is ready, asleep (no replica, a request starts one), starting, waiting (for resources),
+    failed or stopping. ``card`` is absent until the application has been built.
+    """
+
+    id: VersionId
+    ready: bool
+    status: str
+    reason: str | None = None
+    card: ModelCard | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaView:
+    """One replica: its Serve state, whether it has been placed on a node, and when it was started."""
+
+    state: str
+    placed: bool
+    started_unix_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationView:
+    """What is needed of one Serve application. Resources are Ray's: CPU, GPU, memory in bytes."""
+
+    name: str
+    status: str
+    message: str
+    target_num_replicas: int = 0
+    replicas: tuple[ReplicaView, ...] = ()
+    required_resources: Mapping[str, float] = field(default_factory=dict)
+    card: ModelCard | None = None
+
+
+def read_states(
+    applications: Sequence[ApplicationView], available: Mapping[str, float], now_unix_s: float
+) -> tuple[ModelState, ...]:
+    """The state of every application that is a model version, sorted by id."""
+    states = [
+        _state(VersionId.parse(view.name), view, available, now_unix_s)
+        for view in applications
+        if "@" in view.name
+    ]
+    return tuple(sorted(states, key=lambda state: state.id))
+
+
+def _state(
+    version: VersionId, view: ApplicationView, available: Mapping[str, float], now_unix_s: float
+) -> ModelState:
+    status, reason = _status(view, available, now_unix_s)
+    return ModelState(version, status in ("ready", "asleep"), status, reason, view.card)
+
+
+def _status(view: ApplicationView, available: Mapping[str, float], now_unix_s: float) -> tuple[str, str | None]:
+    if view.status == "DELETING":
+        return "stopping", "it is being removed"
+    if any(replica.state == "RUNNING" for replica in view.replicas):
+        return "ready", None
+    if view.status == "DEPLOY_FAILED":
+        return "failed", _last_line(view.message)
+    if view.status == "RUNNING" and view.target_num_replicas == 0:
+        return "asleep", None
+    if any(_waits_for_placement(replica, now_unix_s) for replica in view.replicas):
+        return "waiting", _missing_resources(view.required_resources, available)
+    return "starting", _last_line(view.message) or "its replica is loading"
+
+
+def _waits_for_placement(replica: ReplicaView, now_unix_s: float) -> bool:
+    waited_s = now_unix_s - replica.started_unix_s
+    return replica.state == "STARTING" and not replica.placed and waited_s > PLACEMENT_GRACE_S
+
+
+def _missing_resources(required: Mapping[str, float], available: Mapping[str, float]) -> str:
+    names = sorted(name for name, value in required.items() if value)
+    needs = ", ".join(_amount(name, required[name]) for name in names)
+    free = ", ".join(_amount(name, available.get(name, 0.0)) for name in names)
+    return f"it cannot be scheduled: it needs {needs}; the cluster has {free} free"
+
+
+def _amount(resource: str, value: float) -> str:
+    return f"memory {format_bytes(int(value))}" if resource == "memory" else f"{resource} {value:g}"
+
+
+def _last_line(message: str) -> str | None:
+    """Serve's messages end with the error that caused them, after its traceback."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return lines[-1] if lines else None

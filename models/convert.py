@@ -1,0 +1,96 @@
+"""Turn weights that cannot be served as they are into safetensors. Imports torch: seconds, and a lot of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
+
+from models.errors import SourceError, UnsafeWeightsError
+from models.selection import ONE_FILE
+from models.spec import DType
+
+_DTYPES: dict[DType, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+def convert_gguf(path: Path, target: Path, dtype: DType) -> None:
+    """Write a GGUF language model to ``target`` as safetensors with its configuration, tokenizer and template.
+
+    Quantised weights become ``dtype``. SourceError when transformers does not know the model's architecture.
+    """
+    with _without_progress_bars():
+        model, tokenizer = _load_gguf(path, _DTYPES[dtype])
+        # Loading marks the model as quantised, which it no longer is; save_pretrained would refuse it.
+        model.hf_quantizer = None  # type: ignore[assignment]
+        del model.config.quantization_config
+        del model.config._model_name_or_path
+        model.save_pretrained(target)
+        tokenizer.save_pretrained(target)
+
+
+def _load_gguf(path: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    folder, name = str(path.parent), path.name
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=dtype)
+        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
+    except (ValueError, KeyError, NotImplementedError, OSError) as error:
+        raise SourceError(
+            f"{name} cannot be converted: {error}", remedy="use the model's safetensors files"
+        ) from error
+    return model, tokenizer
+
+
+@contextmanager
+def _without_progress_bars() -> Generator[None]:
+    """transformers draws bars that nobody asked for, also into log files."""
+    were_on = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if were_on:
+            logging.enable_progress_bar()
+
+
+def convert_pickle(path: Path, target: Path, dtype: DType) -> None:
+    """Write a pickled state dict to ``target`` as safetensors, its floating-point tensors as ``dtype``.
+
+    Opened with ``torch.load(weights_only=True)``, which builds tensors and plain containers and runs no code.
+    UnsafeWeightsError when it holds anything else.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # Bytes that are no pickle make the unpickler raise anything.
+        reason = str(error).rpartition("WeightsUnpickler error: ")[2].partition("\n")[0]
+        raise UnsafeWeightsError(
+            f"{path.name} holds something else than tensors, or is damaged: {reason}",
+            remedy="use a safetensors, ONNX or GGUF file of the model",
+        ) from error
+    tensors = _state_dict(content, path.name)
+    save_file({name: _plain(tensor, _DTYPES[dtype]) for name, tensor in tensors.items()}, target / ONE_FILE)
+
+
+def _state_dict(content: object, file_name: str) -> dict[str, torch.Tensor]:
+    """The tensors by name, also when they lie under ``state_dict`` as training frameworks save them."""
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if isinstance(content, dict) and all(isinstance(value, torch.Tensor) for value in content.values()):
+        return {str(name): tensor for name, tensor in content.items()}
+    held = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
+    raise SourceError(
+        f"{file_name} is not a state dict: it holds {held}", remedy="save model.state_dict() and import that"
+    )
+
+
+def _plain(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """A tensor of its own, since safetensors refuses tensors that share memory."""
+    return tensor.to(dtype if tensor.is_floating_point() else tensor.dtype, copy=True).contiguous()

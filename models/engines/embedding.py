@@ -1,0 +1,115 @@
+"""Embeds texts with a transformers encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import AutoModel, PreTrainedModel
+
+from models.engines.base import EngineSettings
+from models.engines.loaded import Loaded
+from models.engines.tensor_check import check_inputs, check_outputs
+from models.engines.text_embedder import TextEmbedder
+from models.engines.text_tensors import to_texts
+from models.engines.tokenize import TextOrIds, TokenBatch
+from models.errors import ConfigError, EngineError
+from models.manifest import Manifest
+from models.types import EmbeddingResult, EngineStats, InferRequest, Tensor, TensorSpec
+
+_TEXT = "text"
+_EMBEDDING = "embedding"
+# Read by no pooling of ours, and absent from many sentence encoders.
+_UNUSED_WEIGHTS = "pooler."
+
+
+class TransformersEmbeddingEngine:
+    """The embedding that sentence-transformers gives, in float32, from weights as they are stored.
+
+    As tensors it takes ``text`` (BYTES, UTF-8) and gives ``embedding`` (FP32).
+    """
+
+    name = "embedding"
+
+    def __init__(self, folder: Path, manifest: Manifest, settings: EngineSettings) -> None:
+        # One setting for the process: a replica holds one engine.
+        torch.set_num_threads(settings.num_threads)
+        self._embedder = TextEmbedder(folder, manifest, settings)
+        self._device = settings.device
+        self._loaded = Loaded(_load(folder, manifest, settings.device))
+        self.embedding_dim = self._embedder.dimension
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        return (TensorSpec(_TEXT, "BYTES", (-1,)),)
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        return (TensorSpec(_EMBEDDING, "FP32", (-1, self.embedding_dim)),)
+
+    def count_tokens(self, inputs: Sequence[TextOrIds]) -> list[int]:
+        return self._embedder.count_tokens(inputs)
+
+    def embed(self, inputs: Sequence[TextOrIds]) -> EmbeddingResult:
+        with self._loaded.use() as model:
+            return self._embedder.embed(inputs, lambda batch: self._token_states(model, batch))
+
+    def infer(self, request: InferRequest) -> tuple[Tensor, ...]:
+        tensors = check_inputs(request.inputs, self.inputs)
+        outputs = check_outputs(request.outputs, self.outputs)
+        vectors = self.embed(to_texts(tensors[_TEXT]).tolist()).vectors
+        return tuple(Tensor(spec.name, spec.datatype, vectors) for spec in outputs)
+
+    def check(self) -> None:
+        self._loaded.check()
+
+    def stats(self) -> EngineStats:
+        return EngineStats(num_running=self._loaded.num_running)
+
+    def close(self) -> None:
+        self._loaded.close()
+
+    @torch.inference_mode()
+    def _token_states(self, model: PreTrainedModel, batch: TokenBatch) -> npt.NDArray[np.float32]:
+        input_ids = torch.from_numpy(batch.input_ids).to(self._device)
+        attention_mask = torch.from_numpy(batch.attention_mask).to(self._device)
+        try:
+            output = model(input_ids=input_ids, attention_mask=attention_mask)
+        except RuntimeError as error:
+            raise EngineError(f"the model failed on a batch of shape {batch.input_ids.shape}: {error}") from error
+        states: npt.NDArray[np.float32] = output.last_hidden_state.float().cpu().numpy()
+        return states
+
+
+def _load(folder: Path, manifest: Manifest, device: str) -> PreTrainedModel:
+    """Memory-mapped: replicas on a node share one copy, as long as the dtype is that of the file."""
+    model, report = AutoModel.from_pretrained(
+        folder,
+        dtype=getattr(torch, manifest.dtype),
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+    )
+    _check_report(report, manifest)
+    if model.config.is_encoder_decoder:
+        raise ConfigError(
+            f"{manifest.id} is an encoder with a decoder ({model.config.model_type})",
+            remedy="import an encoder alone: the embedding engine runs no decoder",
+        )
+    loaded: PreTrainedModel = model.to(device).eval()
+    return loaded
+
+
+def _check_report(report: Mapping[str, Collection[object]], manifest: Manifest) -> None:
+    """transformers fills what the file lacks with random numbers."""
+    missing = sorted(name for name in map(str, report["missing_keys"]) if not name.startswith(_UNUSED_WEIGHTS))
+    if missing or report["mismatched_keys"]:
+        raise ConfigError(
+            f"{manifest.id}: {len(missing)} weights are missing and {len(report['mismatched_keys'])} have "
+            f"another shape than config.json says, {missing[:3]} first",
+            remedy="import weights and config.json of the same model",
+        )

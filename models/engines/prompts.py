@@ -1,0 +1,81 @@
+"""Prompts to token ids: chat template, tokenizer, and the checks that belong to them."""
+
+from __future__ import annotations
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from models.errors import ContextLengthError, InvalidRequestError, UnsupportedOptionError
+from models.types import Conversation, Prompt, SamplingParams
+
+
+class PromptEncoder:
+    """Encodes prompts for one model. Safe to use from several threads: it never changes the tokenizer."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, vocab_size: int, max_model_len: int) -> None:
+        self._tokenizer = tokenizer
+        self._backend = tokenizer.backend_tokenizer
+        self._vocab_size = vocab_size
+        self._max_model_len = max_model_len
+
+    def encode(self, prompt: Prompt) -> list[int]:
+        """Token ids of the prompt; InvalidRequestError when it is empty, malformed or too long."""
+        token_ids = self._to_ids(prompt)
+        if not token_ids:
+            raise InvalidRequestError("the prompt is empty", remedy="send at least one token", param="prompt")
+        if len(token_ids) >= self._max_model_len:
+            raise ContextLengthError(
+                f"the prompt has {len(token_ids)} tokens, but the model's context holds {self._max_model_len} "
+                "including at least one token of output",
+                remedy="shorten the prompt",
+                param="messages" if isinstance(prompt, Conversation) else "prompt",
+            )
+        return token_ids
+
+    def max_new_tokens(self, num_prompt_tokens: int, sampling: SamplingParams) -> int:
+        """How many tokens may follow the prompt; ContextLengthError when fewer than asked for."""
+        room = self._max_model_len - num_prompt_tokens
+        if sampling.max_tokens is None:
+            return room
+        if sampling.max_tokens > room:
+            raise ContextLengthError(
+                f"{num_prompt_tokens} prompt tokens and max_tokens {sampling.max_tokens} exceed the model's "
+                f"context of {self._max_model_len} tokens",
+                remedy=f"set max_tokens to {room} or less, or shorten the prompt",
+                param="max_tokens",
+            )
+        return sampling.max_tokens
+
+    def _to_ids(self, prompt: Prompt) -> list[int]:
+        if isinstance(prompt, Conversation):
+            return list(self._backend.encode(self._render(prompt), add_special_tokens=False).ids)
+        if isinstance(prompt, str):
+            return list(self._backend.encode(prompt).ids)
+        return self._checked_ids(prompt)
+
+    def _checked_ids(self, token_ids: tuple[int, ...]) -> list[int]:
+        for token_id in token_ids:
+            if not 0 <= token_id < self._vocab_size:
+                raise InvalidRequestError(
+                    f"token id {token_id} is outside the vocabulary of {self._vocab_size} tokens",
+                    remedy="encode the prompt with this model's tokenizer",
+                    param="prompt",
+                )
+        return list(token_ids)
+
+    def _render(self, conversation: Conversation) -> str:
+        if self._tokenizer.chat_template is None:
+            raise UnsupportedOptionError(
+                "this model has no chat template", remedy="use text completion instead", param="messages"
+            )
+        messages = [{"role": turn.role, "content": turn.content} for turn in conversation.messages]
+        try:
+            return str(
+                self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+            )
+        except TemplateError as error:
+            raise InvalidRequestError(
+                f"the model's chat template refuses these messages: {error}",
+                remedy="change the roles or their order",
+                param="messages",
+            ) from error

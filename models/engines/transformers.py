@@ -1,0 +1,201 @@
+"""Text generation on transformers' continuous batching."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel
+from transformers.generation.configuration_utils import ContinuousBatchingConfig
+from transformers.generation.continuous_batching import ContinuousBatchingManager
+from transformers.generation.continuous_batching.requests import GenerationOutput
+
+from models.engines.base import EngineSettings
+from models.engines.detokenize import IncrementalDetokenizer
+from models.engines.prompts import PromptEncoder
+from models.engines.sampling import build_processors, logits_arguments
+from models.engines.stop import StopMatcher
+from models.errors import EngineError
+from models.manifest import Manifest
+from models.types import (
+    EngineStats,
+    FinishReason,
+    GenerationChunk,
+    GenerationRequest,
+    TensorSpec,
+    Usage,
+)
+
+_STOP_TIMEOUT_S = 10.0
+
+
+class TransformersEngine:
+    """Continuous batching with paged KV cache and shared prefixes, in a thread of its own.
+
+    The weights stay memory-mapped in the dtype in which they are stored; the KV cache has exactly the pages that
+    the settings say.
+    """
+
+    name = "transformers"
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+
+    def __init__(self, folder: Path, manifest: Manifest, settings: EngineSettings) -> None:
+        torch.set_num_threads(settings.num_threads)
+        self._id = manifest.id
+        self._settings = settings
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model = _load(folder, settings.device)
+        self._vocab_size: int = model.config.get_text_config().vocab_size
+        self._prompts = PromptEncoder(tokenizer, self._vocab_size, settings.max_model_len)
+        self._tokenizer = tokenizer.backend_tokenizer
+        self._eos_ids = _end_tokens(model, tokenizer.eos_token_id)
+        self._manager = _start_batching(model, settings, self._vocab_size, self._eos_ids)
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationChunk]:
+        prompt_ids = await asyncio.to_thread(self._prompts.encode, request.prompt)
+        max_new_tokens = self._prompts.max_new_tokens(len(prompt_ids), request.sampling)
+        outputs = self._submit(request, prompt_ids, max_new_tokens)
+        text = _TextStream(
+            IncrementalDetokenizer(self._tokenizer), StopMatcher(request.sampling.stop), self._eos_ids
+        )
+        ended = False
+        try:
+            while not ended:
+                output = await _newest(outputs)
+                ended = output.is_finished()
+                if output.error is not None:
+                    raise EngineError(f"generation with {self._id} failed: {output.error}")
+                piece, finish_reason = text.advance(output.generated_tokens, ended)
+                if finish_reason is not None:
+                    usage = Usage(len(prompt_ids), len(output.generated_tokens))
+                    yield GenerationChunk(piece, finish_reason, usage)
+                    return
+                if piece:
+                    yield GenerationChunk(piece)
+        finally:
+            if not ended:
+                self._cancel(request.request_id)
+
+    def check(self) -> None:
+        error = self._manager.background_thread_status.fatal_error
+        if error is not None or not self._manager.is_running():
+            raise EngineError(f"the generation loop of {self._id} has ended: {error}")
+
+    def stats(self) -> EngineStats:
+        processor = self._manager.batch_processor
+        if processor is None:
+            return EngineStats(num_kv_pages=self._settings.num_kv_pages)
+        cache, scheduler = processor.cache, processor.scheduler
+        return EngineStats(
+            num_running=len(scheduler.active_requests),
+            num_waiting=len(scheduler.waiting_requests) + self._manager.input_queue.qsize(),
+            num_kv_pages_used=sum(state.allocated_blocks for state in list(scheduler.active_requests.values())),
+            num_kv_pages=cache.num_blocks,
+        )
+
+    def close(self) -> None:
+        if self._manager.is_running():
+            self._manager.stop(block=True, timeout=_STOP_TIMEOUT_S, hard_stop=True)
+
+    def _submit(
+        self, request: GenerationRequest, prompt_ids: list[int], max_new_tokens: int
+    ) -> asyncio.Queue[GenerationOutput]:
+        outputs: asyncio.Queue[GenerationOutput] = asyncio.Queue()
+        self._manager.register_result_handler(request.request_id, outputs.put_nowait)
+        added = self._manager.add_request(
+            prompt_ids,
+            request_id=request.request_id,
+            max_new_tokens=max_new_tokens,
+            streaming=True,
+            **logits_arguments(request.sampling, self._vocab_size),
+        )
+        if added is None:
+            self._forget(request.request_id)
+            raise EngineError(f"the generation loop of {self._id} accepts no requests: it has ended")
+        return outputs
+
+    def _cancel(self, request_id: str) -> None:
+        self._forget(request_id)
+        self._manager.cancel_request(request_id)
+
+    def _forget(self, request_id: str) -> None:
+        """The manager forgets a handler only when its request finishes, which a cancelled one never does."""
+        router = self._manager.output_router
+        with router._lock:
+            router.result_handlers.pop(request_id, None)
+
+
+class _TextStream:
+    """Turns a growing list of token ids into pieces of text and, at last, a reason to stop."""
+
+    def __init__(
+        self, detokenizer: IncrementalDetokenizer, stops: StopMatcher, eos_ids: frozenset[int]
+    ) -> None:
+        self._detokenizer = detokenizer
+        self._stops = stops
+        self._eos_ids = eos_ids
+        self._num_seen = 0
+
+    def advance(self, token_ids: list[int], ended: bool) -> tuple[str, FinishReason | None]:
+        """The new text of ``token_ids`` (all so far), and why the generation ended if it did."""
+        fresh = token_ids[self._num_seen :]
+        self._num_seen = len(token_ids)
+        at_eos = bool(fresh) and fresh[-1] in self._eos_ids
+        text = self._detokenizer.push(fresh[:-1] if at_eos else fresh)
+        if ended:
+            text += self._detokenizer.flush()
+        piece, hit = self._stops.push(text)
+        if hit:
+            return piece, FinishReason.STOP
+        if not ended:
+            return piece, None
+        return piece + self._stops.flush(), FinishReason.STOP if at_eos else FinishReason.LENGTH
+
+
+async def _newest(outputs: asyncio.Queue[GenerationOutput]) -> GenerationOutput:
+    """The latest output; each one holds all tokens so far, so older ones add nothing."""
+    output = await outputs.get()
+    while not outputs.empty():
+        output = outputs.get_nowait()
+    return output
+
+
+def _load(folder: Path, device: str) -> PreTrainedModel:
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        folder, dtype="auto", attn_implementation="sdpa", local_files_only=True, use_safetensors=True
+    )
+    if device != "cpu":
+        torch.nn.Module.to(model, device)
+    return model
+
+
+def _end_tokens(model: PreTrainedModel, tokenizer_eos: int | None) -> frozenset[int]:
+    """Every token that ends a generation: the generation config's, and the tokenizer's end of turn."""
+    configured = model.generation_config.eos_token_id if model.generation_config else None
+    ids = configured if isinstance(configured, list) else [configured]
+    return frozenset(token_id for token_id in (*ids, tokenizer_eos) if token_id is not None)
+
+
+def _start_batching(
+    model: PreTrainedModel, settings: EngineSettings, vocab_size: int, eos_ids: frozenset[int]
+) -> ContinuousBatchingManager:
+    generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+        do_sample=False, eos_token_id=sorted(eos_ids) or -1, pad_token_id=min(eos_ids, default=0)
+    )
+    batching_config = ContinuousBatchingConfig(
+        page_size=settings.page_size,
+        num_blocks=settings.num_kv_pages,
+        max_batch_tokens=settings.max_batch_tokens,
+        max_requests_per_batch=settings.max_num_seqs,
+        allow_block_sharing=True,
+        auto_switch_to_flash=settings.device != "cpu",
+    )
+    init_batching: Callable[..., ContinuousBatchingManager] = model.init_continuous_batching
+    manager = init_batching(generation_config, batching_config)
+    manager.logit_processor = build_processors(vocab_size)
+    manager.warmup()
+    manager.start()
+    return manager

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+
+@dataclass
+class Answer:
+    status: int
+    body: bytes
+
+
+@dataclass
+class HttpServer:
+    """A real server on a loopback port: give it answers by path, and read what it was asked."""
+
+    url: str
+    answers: dict[str, Answer] = field(default_factory=dict)
+    authorization: list[str | None] = field(default_factory=list)
+
+
+@pytest.fixture
+def http_server() -> Iterator[HttpServer]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            site.authorization.append(self.headers.get("Authorization"))
+            answer = site.answers.get(self.path, Answer(404, b"Path not found"))
+            self.send_response(answer.status)
+            self.send_header("Content-Length", str(len(answer.body)))
+            self.end_headers()
+            self.wfile.write(answer.body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
+            """Keep the test output quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        site = HttpServer(f"http://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield site
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def closed_url() -> str:
+    """An address of this machine on which nothing listens."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        port = server.server_port
+    return f"http://127.0.0.1:{port}"

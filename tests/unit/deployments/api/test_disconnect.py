@@ -1,0 +1,157 @@
+"""Every way in which nobody waits any more: the work must stop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+import httpx
+import pytest
+from starlette.types import Message, Scope
+
+from deployments.api.app import build_app
+
+from .conftest import SETTINGS
+from .fake import FakeDataPlane
+from .live import wait_until
+
+CHAT = "/v1/chat/completions"
+PATHS = ["/v1/chat/completions", "/v2/models/echo/generate", "/v2/models/echo/generate_stream"]
+
+
+def body(path: str, content: str, **options: object) -> dict[str, object]:
+    if path == CHAT:
+        return {"model": "echo", "messages": [{"role": "user", "content": content}], **options}
+    return {"text_input": content}
+
+
+@pytest.mark.parametrize("content", ["forever", "silent"])
+@pytest.mark.parametrize("path", PATHS)
+def test_a_client_that_goes_away(http: httpx.Client, dataplane: FakeDataPlane, path: str, content: str) -> None:
+    with (
+        pytest.raises(httpx.ReadTimeout),
+        http.stream("POST", path, json=body(path, content), timeout=0.3) as stream,
+    ):
+        assert dataplane.num_active == 1
+        stream.read() if path != PATHS[2] else next(stream.iter_raw(chunk_size=2**30))
+    wait_until(lambda: dataplane.num_active == 0, timeout_s=2)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_several_prompts_stop_together(http: httpx.Client, dataplane: FakeDataPlane, stream: bool) -> None:
+    prompts = {"model": "echo", "prompt": ["forever", "one forever"], "max_tokens": 9, "stream": stream}
+    with pytest.raises(httpx.ReadTimeout):
+        http.post("/v1/completions", json=prompts, timeout=0.3)
+    wait_until(lambda: dataplane.num_active == 0, timeout_s=2)
+
+
+@pytest.mark.parametrize(("path", "content"), [(CHAT, "forever"), (CHAT, "silent"), (PATHS[1], "forever")])
+def test_the_deadline_of_a_whole_answer(
+    http: httpx.Client, dataplane: FakeDataPlane, path: str, content: str
+) -> None:
+    started = time.monotonic()
+    response = http.post(path, json=body(path, content), headers={"x-request-timeout": "0.2"})
+    assert response.status_code == 504
+    assert "s" in response.text
+    assert time.monotonic() - started < 2
+    assert dataplane.num_active == 0
+
+
+def test_the_deadline_covers_the_whole_stream(http: httpx.Client, dataplane: FakeDataPlane) -> None:
+    request = body(CHAT, "forever", stream=True)
+    response = http.post(CHAT, json=request, headers={"x-request-timeout": "0.3"})
+    assert response.status_code == 200
+    *_, last, rest = response.text.split("\n\n")
+    assert rest == ""
+    error = json.loads(last.removeprefix("data: "))["error"]
+    assert (error["code"], "0.3 s passed" in error["message"]) == ("deadline_exceeded", True)
+    assert dataplane.num_active == 0
+
+
+class Connection:
+    """The server's side of one request, in this event loop."""
+
+    def __init__(self, path: str, content: dict[str, object], whole: bool = True) -> None:
+        self.scope: Scope = {
+            "type": "http",
+            "method": "POST",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "headers": [],
+        }
+        self.sent: list[Message] = []
+        self._incoming: asyncio.Queue[Message] = asyncio.Queue()
+        self._incoming.put_nowait(
+            {"type": "http.request", "body": json.dumps(content).encode(), "more_body": not whole}
+        )
+
+    async def receive(self) -> Message:
+        return await self._incoming.get()
+
+    async def send(self, message: Message) -> None:
+        self.sent.append(message)
+
+    def disconnect(self) -> None:
+        self._incoming.put_nowait({"type": "http.disconnect"})
+
+
+async def until_active(dataplane: FakeDataPlane, active: int) -> None:
+    async with asyncio.timeout(2):
+        while dataplane.num_active != active:
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("content", ["forever", "silent"])
+async def test_cancelling_the_servers_task(stream: bool, content: str) -> None:
+    dataplane = FakeDataPlane()
+    connection = Connection(CHAT, body(CHAT, content, stream=stream))
+    task = asyncio.create_task(
+        build_app(dataplane, SETTINGS)(connection.scope, connection.receive, connection.send)
+    )
+    await until_active(dataplane, 1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert dataplane.num_active == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_disconnect_message_ends_the_work_within_one_step(stream: bool) -> None:
+    dataplane = FakeDataPlane()
+    connection = Connection(CHAT, body(CHAT, "forever", stream=stream))
+    task = asyncio.create_task(
+        build_app(dataplane, SETTINGS)(connection.scope, connection.receive, connection.send)
+    )
+    await until_active(dataplane, 1)
+    connection.disconnect()
+    await asyncio.wait_for(task, 0.5)
+    assert dataplane.num_active == 0
+    assert not any(message.get("more_body") is False for message in connection.sent)
+
+
+async def test_a_client_that_leaves_inside_its_own_body_starts_nothing() -> None:
+    dataplane = FakeDataPlane()
+    connection = Connection(CHAT, body(CHAT, "hello"), whole=False)
+    connection.disconnect()
+    await build_app(dataplane, SETTINGS)(connection.scope, connection.receive, connection.send)
+    assert dataplane.generations == []
+    assert connection.sent == []
+
+
+async def test_cancelling_at_every_step_leaves_nothing_running() -> None:
+    dataplane = FakeDataPlane()
+    app = build_app(dataplane, SETTINGS)
+    for num_steps in range(40):
+        connection = Connection(
+            "/v1/completions", {"model": "echo", "prompt": ["a b c", "forever"], "stream": True}
+        )
+        task = asyncio.create_task(app(connection.scope, connection.receive, connection.send))
+        for _ in range(num_steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert dataplane.num_active == 0, f"something runs on after a cancellation at step {num_steps}"
