@@ -23,6 +23,7 @@ def build_cli() -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
+        rich_markup_mode=None,
     )
     cli.add_typer(models_commands(), name="models")
     for command in (validate, plan, serve, status):
@@ -33,7 +34,7 @@ def build_cli() -> typer.Typer:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command. Exit code 0: done; 1: it failed, and standard error says why; 2: wrong usage."""
     try:
-        build_cli()(arguments)
+        build_cli()(arguments, prog_name="stowage")
     except StowageError as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(1)

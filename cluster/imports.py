@@ -8,6 +8,7 @@ from rich.console import Console
 
 from cluster.import_progress import shown_progress
 from deployments.args import ModelArgs
+from models.errors import StoreError
 from models.manifest import Manifest
 from models.spec import ModelSpec
 from models.store import StoredModel, open_store
@@ -23,5 +24,16 @@ def import_version(spec: ModelSpec, location: str, console: Console) -> StoredMo
 
 
 def import_all(models: Iterable[ModelArgs], console: Console) -> list[Manifest]:
-    """The versions of a configuration, each in its own store."""
+    """The versions of a configuration, each in its own store. StoreError when one cannot be had."""
     return [import_version(args, args.store, console).manifest for args in models]
+
+
+def import_what_can_be(models: Iterable[ModelArgs], console: Console) -> list[Manifest]:
+    """As ``import_all``, but a version that cannot be had is reported and left out: the others can serve."""
+    manifests = []
+    for args in models:
+        try:
+            manifests.append(import_version(args, args.store, console).manifest)
+        except StoreError as error:
+            console.print(f"{args.id} cannot be imported: {error}", markup=False, highlight=False)
+    return manifests

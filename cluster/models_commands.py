@@ -38,7 +38,9 @@ VersionArgument = Annotated[VersionId, typer.Argument(metavar="NAME@VERSION", pa
 
 def models_commands() -> typer.Typer:
     """The group of commands."""
-    group = typer.Typer(no_args_is_help=True, help="Import, list, show, verify and remove model versions.")
+    group = typer.Typer(
+        no_args_is_help=True, rich_markup_mode=None, help="Import, list, show, verify and remove model versions."
+    )
     group.command("import")(import_models)
     group.command("list")(list_versions)
     group.command("show")(show)
@@ -127,7 +129,7 @@ def verify(
         print_json([dataclasses.asdict(verdict) for verdict in verdicts])
     else:
         print_table(("version", "result"), [(each.version, each.error or "intact") for each in verdicts])
-    raise typer.Exit(any(verdict.error for verdict in verdicts))
+    raise typer.Exit(int(any(verdict.error for verdict in verdicts)))
 
 
 def remove(

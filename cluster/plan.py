@@ -89,9 +89,10 @@ def plan(
             remedy="add --import to import them first",
         )
     planned = plan_cluster([(args, manifests[args.id]) for args in models], node_memory, num_nodes)
-    _show_json(planned) if as_json else _show_table(planned)
-    for problem in () if as_json else planned.problems:
-        typer.echo(problem, err=True)
+    if as_json:
+        _show_json(planned)
+    else:
+        _show_table(planned)
     raise typer.Exit(1 if planned.problems else 0)
 
 
@@ -100,13 +101,13 @@ def plan_cluster(
 ) -> ClusterPlan:
     """``node_memory`` in bytes goes before a model's own ``node_memory``, and that before this machine's."""
     declared = [int(args.node_memory) for args, _ in models if args.node_memory is not None]
-    node_bytes = node_memory or max(declared, default=0) or local_node_memory_bytes()
+    node_bytes = node_memory or max(declared, default=None) or _this_machine_bytes()
     planned = [_plan_model(args, manifest, node_memory, node_bytes) for args, manifest in models]
     return ClusterPlan(tuple(planned), node_bytes, num_nodes)
 
 
 def _plan_model(args: ModelArgs, manifest: Manifest, node_memory: int | None, node_bytes: int) -> PlannedModel:
-    limit_bytes = node_memory or int(args.node_memory or node_bytes)
+    limit_bytes = node_memory or (node_bytes if args.node_memory is None else int(args.node_memory))
     planned = None
     try:
         planned = plan_memory(manifest, args.limits, resolve_engine(manifest, args.engine))
@@ -114,6 +115,15 @@ def _plan_model(args: ModelArgs, manifest: Manifest, node_memory: int | None, no
     except ConfigError as error:
         return PlannedModel(args, limit_bytes, planned, str(error))
     return PlannedModel(args, limit_bytes, planned)
+
+
+def _this_machine_bytes() -> int:
+    try:
+        return local_node_memory_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"the memory of this machine is not known: {error}", remedy="give --node-memory"
+        ) from error
 
 
 def _show_table(planned: ClusterPlan) -> None:
@@ -125,6 +135,8 @@ def _show_table(planned: ClusterPlan) -> None:
         f"All at their min_replicas: {format_bytes(planned.total_bytes)}. "
         f"Offered: {planned.num_nodes} x {format_bytes(planned.node_bytes)}."
     )
+    for problem in planned.problems:
+        typer.echo(problem, err=True)
 
 
 def _row(model: PlannedModel, terms: Sequence[str]) -> tuple[str, ...]:

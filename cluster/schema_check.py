@@ -24,6 +24,8 @@ def schema_complaints(value: object, schema: type[BaseModel], path: YamlPath = (
         invalid: Iterable[Complaint] = ()
     except ValidationError as error:
         invalid = _validation_complaints(error.errors(include_url=False), value, path)
+    except (TypeError, AttributeError) as error:  # validators of Serve trip over some values of a wrong type
+        invalid = [Complaint(path, f"something in here is of a wrong type: {error}")]
     return [*_unknown_fields(value, schema, path), *invalid]
 
 

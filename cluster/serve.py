@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
@@ -13,16 +14,23 @@ from cluster.child import ChildProcess, Patience, StopSignals
 from cluster.dashboard import Dashboard, read_token
 from cluster.environment import serve_environment
 from cluster.first_call import first_call
-from cluster.imports import import_all
+from cluster.imports import import_what_can_be
 from cluster.options import ConfigArgument
 from cluster.port import require_free_port
 from cluster.readiness import Phase, ReadinessProbe, StartupReport
-from cluster.serve_config import ServeConfig, load_config
+from cluster.serve_config import ServeConfig
 from cluster.serve_output import ServeOutput, serve_command
+from cluster.validate import load_deployable
 from models.errors import StowageError
 from models.manifest import Manifest
 
-_POLL_S = 1.0
+
+@dataclass(frozen=True, slots=True)
+class PollPeriods:
+    """Seconds between two looks at the cluster: while it starts, and when every model is ready or has failed."""
+
+    starting_s: float = 1.0
+    settled_s: float = 10.0
 
 
 def serve(config: ConfigArgument) -> None:
@@ -33,14 +41,14 @@ def serve(config: ConfigArgument) -> None:
 
     Exit code: 0 after Ctrl-C or SIGTERM, 1 when the configuration is wrong or the cluster ends by itself.
     """
-    loaded = load_config(config)
+    loaded = load_deployable(config)
     require_free_port(loaded.http.host, loaded.http.port)
-    manifests = import_all(loaded.model_args, Console(stderr=True))
+    manifests = import_what_can_be(loaded.model_args, Console(stderr=True))
     output = ServeOutput(lambda line: typer.echo(line, err=True))
     with StopSignals() as signals:
         child = ChildProcess(serve_command(config), serve_environment(os.environ), output.line)
         try:
-            ServeSession(loaded, manifests, child, output).watch(signals)
+            ServeSession(loaded, manifests, child, output).watch(signals, PollPeriods())
             typer.echo("Stopping the cluster ...")
         finally:
             child.stop(Patience())
@@ -58,13 +66,12 @@ class ServeSession:
         self._child = child
         self._output = output
         self._probe = ReadinessProbe(f"{config.http.base_url}/readyz", config.router)
-        self._report = StartupReport([config.router, *(str(manifest.id) for manifest in manifests)])
-        self._token = read_token(os.environ, Path.home())
+        self._report = StartupReport([config.router, *(str(args.id) for args in config.model_args)])
 
-    def watch(self, signals: StopSignals) -> None:
+    def watch(self, signals: StopSignals, periods: PollPeriods) -> None:
         """Until a stop signal comes. StowageError when the cluster ends by itself."""
         announced = False
-        while not signals.wait(_POLL_S):
+        while not signals.wait(periods.settled_s if announced else periods.starting_s):
             code = self._child.exit_code()
             if code is not None:
                 raise StowageError(_ended(code, self._child.last_lines()))
@@ -75,7 +82,9 @@ class ServeSession:
                 self._announce()
 
     def _dashboard(self) -> Dashboard | None:
-        return Dashboard(self._output.dashboard_url, self._token) if self._output.dashboard_url else None
+        url = self._output.dashboard_url
+        # A new cluster writes its token while it starts, so it is looked for each time.
+        return Dashboard(url, read_token(os.environ, Path.home())) if url else None
 
     def _announce(self) -> None:
         failed, ready = self._report.named(Phase.FAILED), self._report.named(Phase.READY)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from cluster.config_file import Complaint, ConfigFile, Problem, YamlPath, child
 from cluster.schema_check import nearest, schema_complaints
-from cluster.serve_schema import HttpAddress, http_address, serve_complaints
+from cluster.serve_schema import HttpAddress, http_address, part_complaints, whole_complaints
 from deployments.args import ModelArgs, RouterArgs, RouterPolicy
 from models.errors import ConfigError
 from models.types import VersionId
@@ -66,10 +66,9 @@ def check_config(file: ConfigFile) -> list[Problem]:
     if file.root is None and file.complaints:
         return list(file.complaints)
     applications = read_applications(file.value)
-    ours = [complaint for rule in _RULES for complaint in rule(applications)] if applications else []
-    # Serve's checks of the whole list name no line, and ours name the same mistakes with theirs.
-    theirs = [each for each in serve_complaints(file.value) if each.path != ("applications",) or not ours]
-    problems = [file.problem(complaint) for complaint in (*theirs, *ours)]
+    complaints = [*part_complaints(file.value), *(each for rule in _RULES for each in rule(applications))]
+    # What Serve says of the whole names no line; the rules have said most of it already, and with the line.
+    problems = [file.problem(complaint) for complaint in complaints or whole_complaints(file.value)]
     return sorted({*file.complaints, *problems}, key=lambda problem: (problem.line, problem.path))
 
 
@@ -133,10 +132,11 @@ def _arguments(applications: Sequence[Application]) -> Iterator[Complaint]:
 
 def _names(applications: Sequence[Application]) -> Iterator[Complaint]:
     for app in applications:
-        args = app.model_args()
-        if args and app.value.get("name") != str(args.id):
-            message = f"must be {str(args.id)!r}, after its args, not {app.value.get('name')!r}"
-            yield Complaint((*app.path, "name"), message)
+        args, name = app.model_args(), app.value.get("name")
+        if args and name != str(args.id):
+            yield Complaint((*app.path, "name"), f"must be {str(args.id)!r}, after its args, not {name!r}")
+        if app.builder == ROUTER_BUILDER and (not name or "@" in str(name)):
+            yield Complaint((*app.path, "name"), f"the router must have a name without '@', not {name!r}")
 
 
 def _duplicates(applications: Sequence[Application]) -> Iterator[Complaint]:

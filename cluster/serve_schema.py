@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cluster.config_file import Complaint
+from cluster.config_file import Complaint, child
 from cluster.schema_check import schema_complaints
 
 
@@ -23,8 +24,21 @@ class HttpAddress:
         return f"http{'s' * self.secure}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
-def serve_complaints(value: object) -> list[Complaint]:
-    """What keeps ``value`` from being a Serve config that says nothing that Serve would ignore."""
+def part_complaints(value: object) -> Iterator[Complaint]:
+    """What Serve would refuse or, worse, ignore: in each application, and around them."""
+    from ray.serve.schema import ServeApplicationSchema, ServeDeploySchema  # noqa: PLC0415
+
+    applications = child(value, "applications")
+    if not isinstance(value, dict) or not isinstance(applications, list):
+        yield from schema_complaints(value, ServeDeploySchema)
+        return
+    yield from schema_complaints({**value, "applications": []}, ServeDeploySchema)
+    for index, application in enumerate(applications):
+        yield from schema_complaints(application, ServeApplicationSchema, ("applications", index))
+
+
+def whole_complaints(value: object) -> list[Complaint]:
+    """What Serve would refuse of the file as a whole. These are about ``applications``, not about one of them."""
     from ray.serve.schema import ServeDeploySchema  # noqa: PLC0415
 
     return schema_complaints(value, ServeDeploySchema)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 
 import typer
 
-from cluster.config_file import Complaint, ConfigFile, YamlPath
+from cluster.config_file import Complaint, ConfigFile, Problem, YamlPath
 from cluster.options import ConfigArgument, JsonOption
 from cluster.render import print_json
 from cluster.serve_config import ServeConfig, check_config, describe, valid_config
 from cluster.stored import stored_manifests
 from deployments.args import ModelArgs
-from models.errors import StoreError
+from models.errors import ConfigError, StoreError
 from models.local_sources import FileSource, PackageSource
 from models.sources import parse_source
 from models.store import open_store
@@ -28,10 +29,7 @@ def validate(config: ConfigArgument, as_json: JsonOption = False) -> None:
     Exit code: 0 when there is no problem, 1 when there is one.
     """
     file = ConfigFile.read(config)
-    problems = check_config(file)
-    loaded = None if problems else valid_config(file)
-    if loaded:
-        problems = [file.problem(complaint) for complaint in source_complaints(loaded)]
+    problems, loaded = find_problems(file)
     models = [str(args.id) for args in loaded.model_args] if loaded else []
     if as_json:
         listed = [dataclasses.asdict(problem) for problem in problems]
@@ -41,6 +39,23 @@ def validate(config: ConfigArgument, as_json: JsonOption = False) -> None:
     else:
         typer.echo(f"{config} is valid: the router and {len(models)} model versions ({', '.join(models)}).")
     raise typer.Exit(1 if problems else 0)
+
+
+def load_deployable(path: Path) -> ServeConfig:
+    """The configuration at ``path``; ConfigError lists everything that ``stowage validate`` would."""
+    problems, loaded = find_problems(ConfigFile.read(path))
+    if problems or loaded is None:
+        raise ConfigError(describe(path, problems))
+    return loaded
+
+
+def find_problems(file: ConfigFile) -> tuple[list[Problem], ServeConfig | None]:
+    """Problems of the file, or of its sources if the file has none; and its contents if they can be read."""
+    problems = check_config(file)
+    if problems:
+        return problems, None
+    loaded = valid_config(file)
+    return [file.problem(complaint) for complaint in source_complaints(loaded)], loaded
 
 
 def source_complaints(config: ServeConfig) -> Iterator[Complaint]:

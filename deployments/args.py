@@ -8,8 +8,7 @@ from pydantic import ByteSize, Field, field_validator, model_validator
 
 from models.manifest import Frozen, Name, Version
 from models.spec import ModelSpec
-
-DEFAULT_STORE = "~/.stowage/models"
+from models.store import DEFAULT_STORE
 
 
 class ModelArgs(ModelSpec):

@@ -9,10 +9,10 @@ from typing import TypeVar
 
 from deployments.args import RouterPolicy
 from deployments.catalog import Catalog
-from deployments.handles import ModelClient, ModelClients
+from deployments.clients import ModelClient, ModelClients
 from deployments.routing.policy import choose_version
 from deployments.states import ModelState
-from models.errors import DeadlineExceededError, ModelNotFoundError, ModelUnavailableError
+from models.errors import DeadlineExceededError, EngineError, ModelNotFoundError, ModelUnavailableError
 from models.types import (
     EmbeddingRequest,
     EmbeddingResult,
@@ -34,10 +34,23 @@ _FAILED_RETRY_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class GenerationStream:
-    """A generation whose first chunk has arrived. Close ``chunks`` to cancel the work."""
+    """A generation under way: ``first`` is the chunk that was waited for, ``rest`` gives those after it.
+
+    Iterate once; ``aclose`` cancels the work, also when nothing has been read yet.
+    """
 
     version: VersionId
-    chunks: AsyncGenerator[GenerationChunk]
+    rest: AsyncGenerator[GenerationChunk]
+    first: GenerationChunk | None = None
+
+    async def __aiter__(self) -> AsyncGenerator[GenerationChunk]:
+        if self.first is not None:
+            yield self.first
+        async for chunk in self.rest:
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self.rest.aclose()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +81,16 @@ class DataPlane:
     async def generate(self, model: str, request: GenerationRequest, timeout_s: float) -> GenerationStream:
         """Start a generation. Returns when its first chunk is there, so that errors come before any output."""
 
-        async def start(client: ModelClient, version: VersionId) -> AsyncGenerator[GenerationChunk]:
+        async def start(client: ModelClient, version: VersionId) -> GenerationStream:
             chunks = client.generate(request)
             try:
-                first = await self._watched(version, anext(chunks))
+                first = await self._watched(version, _first(version, chunks))
             except BaseException:
                 await chunks.aclose()
                 raise
-            return _resumed(first, chunks)
+            return GenerationStream(version, chunks, first)
 
-        version, chunks = await self._run(model, timeout_s, start)
-        return GenerationStream(version, chunks)
+        return (await self._run(model, timeout_s, start))[1]
 
     async def embed(
         self, model: str, request: EmbeddingRequest, timeout_s: float
@@ -183,15 +195,10 @@ async def _settle(task: asyncio.Future[Result]) -> None:
         await asyncio.wait({task})
 
 
-async def _resumed(
-    first: GenerationChunk, rest: AsyncGenerator[GenerationChunk]
-) -> AsyncGenerator[GenerationChunk]:
-    try:
-        yield first
-        async for chunk in rest:
-            yield chunk
-    finally:
-        await rest.aclose()
+async def _first(version: VersionId, chunks: AsyncGenerator[GenerationChunk]) -> GenerationChunk:
+    async for chunk in chunks:
+        return chunk
+    raise EngineError(f"{version} ended a generation before it gave anything")
 
 
 def _unavailable(state: ModelState) -> ModelUnavailableError:

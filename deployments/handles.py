@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from ray import serve
 from ray.exceptions import RayActorError, RayError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponse, DeploymentResponseGenerator
 
+from deployments.clients import ModelClient
 from models.errors import EngineError, ModelUnavailableError, OverloadedError, StowageError
 from models.types import (
     EmbeddingRequest,
@@ -24,26 +25,6 @@ from models.types import (
 )
 
 Result = TypeVar("Result")
-
-
-class ModelClient(Protocol):
-    """One model version, wherever its replicas are. Raises only what models/errors.py has."""
-
-    def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationChunk]:
-        """Stream a generation; closing the generator cancels it in the engine."""
-
-    async def embed(self, request: EmbeddingRequest) -> EmbeddingResult:
-        """Embed; cancelling the call cancels the work."""
-
-    async def infer(self, request: InferRequest) -> tuple[Tensor, ...]:
-        """Run on tensors; cancelling the call cancels the work."""
-
-
-class ModelClients(Protocol):
-    """Where the data plane gets its clients."""
-
-    async def client(self, version: VersionId) -> ModelClient:
-        """ModelUnavailableError when the application has just gone."""
 
 
 class ServeClients:

@@ -91,9 +91,9 @@ class Model:
         engine = self._engine
         if not isinstance(engine, EmbeddingEngine):
             raise self._wrong_task("make embeddings")
-        counts = await self._in_compute_thread(engine.count_tokens, request.inputs)
-        vectors = await asyncio.gather(*(self._embed_batch(item) for item in request.inputs))
-        return EmbeddingResult(np.stack(vectors), Usage(sum(counts)))
+        encoded = await asyncio.to_thread(engine.tokenize, request.inputs)
+        vectors = await asyncio.gather(*(self._embed_batch(token_ids) for token_ids in encoded))
+        return EmbeddingResult(np.stack(vectors), Usage(sum(map(len, encoded))))
 
     async def infer(self, request: InferRequest) -> tuple[Tensor, ...]:
         """Run the engine on named tensors."""
@@ -103,7 +103,7 @@ class Model:
         return await self._in_compute_thread(engine.infer, request)
 
     @serve.batch
-    async def _embed_batch(self, inputs: list[str | tuple[int, ...]]) -> list[npt.NDArray[np.float32]]:
+    async def _embed_batch(self, inputs: list[tuple[int, ...]]) -> list[npt.NDArray[np.float32]]:
         engine = cast("EmbeddingEngine", self._engine)
         result = await self._in_compute_thread(engine.embed, inputs)
         return list(result.vectors)

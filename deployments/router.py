@@ -40,6 +40,7 @@ class Router:
                 request_timeout_s=self._args.request_timeout_s,
                 max_request_timeout_s=self._args.max_request_timeout_s,
                 max_body_bytes=self._args.max_body_bytes,
+                adds_request_id=False,
             ),
         )
 

@@ -53,12 +53,17 @@ def read_states(
     applications: Sequence[ApplicationView], available: Mapping[str, float], now_unix_s: float
 ) -> tuple[ModelState, ...]:
     """The state of every application that is a model version, sorted by id."""
-    states = [
-        _state(VersionId.parse(view.name), view, available, now_unix_s)
-        for view in applications
-        if "@" in view.name
-    ]
+    named = [(_version(view.name), view) for view in applications]
+    states = [_state(version, view, available, now_unix_s) for version, view in named if version is not None]
     return tuple(sorted(states, key=lambda state: state.id))
+
+
+def _version(application: str) -> VersionId | None:
+    """None for the router, and for applications that are not ours."""
+    try:
+        return VersionId.parse(application)
+    except ValueError:
+        return None
 
 
 def _state(

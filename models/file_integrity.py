@@ -83,8 +83,8 @@ def check_sha256(name: str, actual: str, expected: str | None) -> None:
         )
 
 
-def flush_tree(folder: Path) -> None:
-    """Make every file and folder below ``folder``, and itself, read-only where a file, and durable."""
+def seal_tree(folder: Path) -> None:
+    """Make the folder and all below it durable, and its files read-only."""
     for path in folder.rglob("*"):
         if path.is_file():
             path.chmod(0o444)

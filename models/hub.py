@@ -13,6 +13,7 @@ from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import (
     FileMetadataError,
     GatedRepoError,
+    HFValidationError,
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
@@ -59,8 +60,8 @@ class HubSource:
     ) -> Path:
         """Download the wanted files of the commit that was listed; huggingface_hub's cache is read first."""
         bar = _bar_that_tells(progress, sum(file.size_bytes for file in wanted))
+        progress.step(f"downloading {len(wanted)} files from {self}")
         for file in wanted:
-            progress.step(f"downloading {file.name} ({file.size_bytes / 1e6:.1f} MB) from {self}")
             with self._explained():
                 hf_hub_download(
                     self.repo,
@@ -82,7 +83,7 @@ class HubSource:
             ) from error
         except RevisionNotFoundError as error:
             raise SourceError(f"{self}: no such revision", remedy="name a branch, tag or commit") from error
-        except RepositoryNotFoundError as error:
+        except (RepositoryNotFoundError, HFValidationError) as error:
             raise SourceError(
                 f"{self}: no such repository, or it is private", remedy="check the name, or set HF_TOKEN"
             ) from error

@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from models.errors import StoreError, VersionNotFoundError
-from models.file_integrity import check_files, flush, flush_tree, hash_files
+from models.file_integrity import check_files, flush, hash_files, seal_tree
 from models.locking import exclusive
 from models.manifest import MANIFEST_FILE, Manifest
 from models.progress import NoProgress, Progress
@@ -77,18 +77,16 @@ class LocalStore:
         """
         with self._exclusive(version):
             if not self.holds(version):
-                staging = self._clean_staging(version)
                 try:
-                    self._build(version, fill, staging)
+                    self._build(version, fill)
                 except OSError as error:
                     raise StoreError(f"{version} cannot be written to {self.root}: {error}") from error
-                finally:
-                    shutil.rmtree(staging)
         return self.get(version)
 
     def remove(self, version: VersionId) -> None:
         """Take the version away; replicas that have its files open keep them. VersionNotFoundError."""
-        self.get(version)
+        if not self.holds(version):
+            raise not_found(version, str(self.root), self._ids())
         with self._exclusive(version):
             staging = self._clean_staging(version)
             if self.holds(version):
@@ -102,20 +100,29 @@ class LocalStore:
         self._progress.step(f"verifying {version}")
         check_files(stored.manifest, hash_files(stored.folder, self._progress))
 
-    def _build(self, version: VersionId, fill: Fill, staging: Path) -> None:
+    def _build(self, version: VersionId, fill: Fill) -> None:
+        staging = self._clean_staging(version)
         parts = Staging(staging / "files", staging / "scratch")
         parts.files.mkdir()
         parts.scratch.mkdir()
-        manifest = fill(parts)
-        self._progress.step(f"storing {version} in {self.root}")
+        try:
+            self._seal(version, parts, fill(parts))
+            self._publish(version, parts.files)
+        finally:
+            shutil.rmtree(staging)
+
+    def _seal(self, version: VersionId, parts: Staging, manifest: Manifest) -> None:
+        self._progress.step(f"checking and storing {version} in {self.root}")
         found = hash_files(parts.files, self._progress)
         if manifest.files:
             check_files(manifest, found)
         manifest = manifest.model_copy(update={"files": found})
         (parts.files / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
-        flush_tree(parts.files)
+        seal_tree(parts.files)
+
+    def _publish(self, version: VersionId, files: Path) -> None:
         self._folder(version).parent.mkdir(parents=True, exist_ok=True)
-        parts.files.rename(self._folder(version))
+        files.rename(self._folder(version))
         flush(self._folder(version).parent)
         flush(self.root)
 

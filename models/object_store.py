@@ -6,9 +6,8 @@ Credentials, region and endpoint come from where each cloud's own tools read the
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -42,8 +41,13 @@ class Bucket:
         """The objects below the folder ``prefix``, sorted by key."""
         with self._explained():
             found = [meta for batch in obstore.list(self._store, prefix or None) for meta in batch]
-        files = [SourceFile(meta["path"], meta["size"], etag=meta["e_tag"]) for meta in found]
-        return tuple(sorted(files, key=lambda file: file.name))
+        return _source_files(found)
+
+    def list_folder(self, folder: str) -> tuple[SourceFile, ...]:
+        """The objects directly in the folder, sorted by key."""
+        with self._explained():
+            found = obstore.list_with_delimiter(self._store, folder or None)["objects"]
+        return _source_files(found)
 
     def read(self, key: str) -> bytes | None:
         """All bytes of a small object; None when there is no such object."""
@@ -75,13 +79,16 @@ class Bucket:
     def download(self, file: SourceFile, target: Path, on_bytes: _ByteCount) -> None:
         """Read the object in ranges, several at a time, into a new file; refused when it changes meanwhile."""
         target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("xb") as writer, ThreadPoolExecutor(_PARALLEL_RANGES) as pool:
+        target.touch(exist_ok=False)
 
-            def copy(start: int) -> None:
-                chunk = self._range(file, start)
-                os.pwrite(writer.fileno(), chunk, start)
-                on_bytes.add(len(chunk))
+        def copy(start: int) -> None:
+            chunk = self._range(file, start)
+            with target.open("r+b") as writer:
+                writer.seek(start)
+                writer.write(chunk)
+            on_bytes.add(len(chunk))
 
+        with ThreadPoolExecutor(_PARALLEL_RANGES) as pool:
             for _ in pool.map(copy, range(0, file.size_bytes, _RANGE_BYTES)):
                 pass
 
@@ -107,11 +114,16 @@ class Bucket:
                 f"an object in {self.url} changed while it was read", remedy="try again"
             ) from error
         except (BaseError, FileNotFoundError, ValueError) as error:
-            reason = str(error).partition("\n")[0]
+            reason = " ".join(str(error).partition("Debug source:")[0].split())
             raise self._error_type(
                 f"{self.url} cannot be used: {reason}",
                 remedy="check the bucket's name, the network, and the cloud's credentials in the environment",
             ) from error
+
+
+def _source_files(found: Iterable[obstore.ObjectMeta]) -> tuple[SourceFile, ...]:
+    files = [SourceFile(meta["path"], meta["size"], etag=meta["e_tag"]) for meta in found]
+    return tuple(sorted(files, key=lambda file: file.name))
 
 
 class _ByteCount:
@@ -148,8 +160,8 @@ class BucketSource:
 
     def contents(self) -> Contents:
         """The objects; they are pinned by their SHA-256 in the manifest, a bucket has no revision."""
-        parent = self.key.rpartition("/")[0]
-        files = Bucket(self.bucket, SourceError).list(parent)
+        bucket = Bucket(self.bucket, SourceError)
+        files = bucket.list(self.key) or bucket.list_folder(self.key.rpartition("/")[0])
         return narrow(files, self.key, str(self))
 
     def fetch(

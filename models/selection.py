@@ -13,10 +13,12 @@ from models.weight_source import Contents, SourceFile
 INDEX_FILE = "model.safetensors.index.json"
 ONE_FILE = "model.safetensors"
 
+_VOCABULARY = re.compile(
+    r"(?:tokenizer\.(?:json|model)|vocab\.(?:json|txt)|spiece\.model|sentencepiece\.bpe\.model)"
+)
 _TOKENIZER = re.compile(
-    r"(?:tokenizer(?:_config)?\.json|special_tokens_map\.json|added_tokens\.json|vocab\.(?:json|txt)|merges\.txt"
-    r"|tokenizer\.model|spiece\.model|sentencepiece\.bpe\.model|chat_template\.json|[^/]+\.jinja"
-    r"|additional_chat_templates/[^/]+\.jinja)"
+    rf"(?:{_VOCABULARY.pattern}|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json|merges\.txt"
+    r"|chat_template\.json|[^/]+\.jinja|additional_chat_templates/[^/]+\.jinja)"
 )
 _POOLING = re.compile(r"(?:modules\.json|sentence_\w+_config\.json|\d+_[A-Za-z]+/config\.json)")
 _CONFIG = re.compile(r"(?:generation_)?config\.json")
@@ -24,7 +26,7 @@ _DOCUMENTS = re.compile(r"(?:(?:LICEN[CS]E|COPYING|NOTICE)[^/]*|README\.md)", re
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 _EXTERNAL_DATA = re.compile(r"\.onnx[._]data(?:_\d+)?$")
 _TORCH_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
-_OTHER_EXECUTABLE = (".pkl", ".pickle", ".joblib", ".h5", ".keras", ".msgpack", ".npy", ".npz", ".mar", ".nemo")
+_OTHER_EXECUTABLE = (".pkl", ".pickle", ".joblib", ".h5", ".keras", ".mar", ".nemo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def select_files(contents: Contents, origin: str, *, allow_pickle: bool) -> Sele
 
 def select_tokenizer(contents: Contents, origin: str, *, with_pooling: bool) -> tuple[SourceFile, ...]:
     """The tokenizer, and if wanted the pooling, files of a second source; SourceError without a tokenizer."""
-    if not _matching(contents.files, _TOKENIZER):
+    if not _matching(contents.files, _VOCABULARY):
         raise SourceError(
             f"{origin} holds no tokenizer",
             remedy=f"name a source that holds tokenizer.json; it holds {_listing(contents.files)}",
@@ -60,6 +62,11 @@ def select_tokenizer(contents: Contents, origin: str, *, with_pooling: bool) -> 
 def is_tokenizer_file(name: str) -> bool:
     """Whether a file of a version belongs to its tokenizer or chat template."""
     return _TOKENIZER.fullmatch(name) is not None
+
+
+def is_vocabulary_file(name: str) -> bool:
+    """Whether a file of a version says which tokens there are, without which there is no tokenizer."""
+    return _VOCABULARY.fullmatch(name) is not None
 
 
 def is_pooling_file(name: str) -> bool:

@@ -35,7 +35,7 @@ def _parse_file(rest: str) -> Source:
             f"file:{rest} is not an absolute path",
             remedy=f"{_FORMS['file']}: the process that reads it may run in another folder",
         )
-    return FileSource(path)
+    return FileSource(path.rstrip("/") or "/")
 
 
 def _parse_package(rest: str) -> Source:

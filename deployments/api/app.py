@@ -31,7 +31,7 @@ def build_app(dataplane: DataPlane, settings: ApiSettings) -> Starlette:
             *oip.routes(dataplane, settings.server_version),
         ],
         middleware=[
-            Middleware(RequestIdMiddleware),
+            Middleware(RequestIdMiddleware, settings.adds_request_id),
             Middleware(ErrorMiddleware, error_format_of),
             Middleware(AdmissionMiddleware, settings),
             Middleware(ConnectionMiddleware, settings.max_body_bytes),

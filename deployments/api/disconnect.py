@@ -41,7 +41,6 @@ class _Connection:
         self._unread: bytes | None = body
         self._receive = receive
         self._send = send
-        self._answered = False
 
     async def run(self, app: ASGIApp, scope: Scope) -> None:
         """Run the application to its end, or cancel it at the client's."""
@@ -49,8 +48,7 @@ class _Connection:
         work = asyncio.create_task(self._work(app, scope, gone))
         try:
             await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
-            # After a complete answer the server reports a disconnect too; the work may still be tidying up.
-            await (work if work.done() or self._answered else gone)
+            await (work if work.done() else gone)
         finally:
             work.cancel()
             gone.cancel()
@@ -63,11 +61,7 @@ class _Connection:
             body, self._unread = self._unread, None
             return {"type": "http.request", "body": body, "more_body": False}
 
-        await app(scope, receive, self._send_watched)
-
-    async def _send_watched(self, message: Message) -> None:
-        self._answered = message["type"] == "http.response.body" and not message.get("more_body", False)
-        await self._send(message)
+        await app(scope, receive, self._send)
 
     async def _disconnected(self) -> Message:
         while (message := await self._receive())["type"] != "http.disconnect":

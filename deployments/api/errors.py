@@ -46,19 +46,12 @@ class Problem:
 ErrorFormat = Callable[[Problem], Mapping[str, object]]
 
 
-def problem_of(error: Exception, request_id: str) -> Problem:
-    """Describe any error. Of one that nobody raised on purpose, only the request id is told."""
-    if isinstance(error, StowageError):
-        return _deliberate(error)
-    if isinstance(error, HTTPException):
-        return Problem(error.status_code, error.detail, HTTPException, headers=error.headers or {})
-    message = f"internal error; the server's log has the details of request {request_id}"
-    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, message, type(error))
-
-
 def report(error: Exception, request_id: str) -> Problem:
-    """Describe the error, and log it with its traceback when the server is at fault."""
-    problem = problem_of(error, request_id)
+    """Describe any error; log it with its traceback when the server is at fault.
+
+    Of an error that nobody raised on purpose, the caller learns no more than the request id.
+    """
+    problem = _problem(error, request_id)
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("request %s failed", request_id, exc_info=error)
     return problem
@@ -67,6 +60,15 @@ def report(error: Exception, request_id: str) -> Problem:
 def respond(problem: Problem, error_format: ErrorFormat) -> Response:
     """The whole response for a problem that came before any output."""
     return JSONResponse(error_format(problem), problem.status, dict(problem.headers))
+
+
+def _problem(error: Exception, request_id: str) -> Problem:
+    if isinstance(error, StowageError):
+        return _deliberate(error)
+    if isinstance(error, HTTPException):
+        return Problem(error.status_code, error.detail, HTTPException, headers=error.headers or {})
+    message = f"internal error; the server's log has the details of request {request_id}"
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, message, type(error))
 
 
 def _deliberate(error: StowageError) -> Problem:

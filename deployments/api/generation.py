@@ -150,8 +150,8 @@ async def _pump(
     """Opens, reads and closes one stream in one task, so that no cancellation can fall between."""
     stream = await dataplane.generate(model, request, call.remaining_s())
     finished = False
-    async with aclosing(stream.chunks):
-        async for chunk in stream.chunks:
+    async with aclosing(stream):
+        async for chunk in stream:
             inbox.put_nowait(Piece(index, stream.version, chunk))
             finished = chunk.finish_reason is not None and chunk.usage is not None
     if not finished:

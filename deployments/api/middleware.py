@@ -22,10 +22,11 @@ _REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
 
 
 class RequestIdMiddleware:
-    """Names every request, by the caller's id or a new one, and says the name in the response."""
+    """Names every request, by the caller's id or a new one; ``in_response``: tells the caller."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, in_response: bool) -> None:
         self._app = app
+        self._in_response = in_response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -35,7 +36,7 @@ class RequestIdMiddleware:
         scope[_REQUEST_ID_KEY] = request_id
 
         async def send_named(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if self._in_response and message["type"] == "http.response.start":
                 MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
             await send(message)
 

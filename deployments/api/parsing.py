@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, ValidationError
@@ -50,7 +51,6 @@ def _same(value: object, other: JsonValue) -> bool:
 
 def _refusal(model: type[WireModel], error: ErrorDetails) -> InvalidRequestError:
     param = _path(error["loc"])
-    echo = _shorten(error["input"])
     match error["type"]:
         case "extra_forbidden":
             return _unknown_field(model, error["loc"], param)
@@ -62,9 +62,13 @@ def _refusal(model: type[WireModel], error: ErrorDetails) -> InvalidRequestError
             )
         case kind if kind == _UNSUPPORTED:
             remedy = f"leave it out or send {error['msg']}" if error["msg"] else "leave it out"
-            return UnsupportedOptionError(f"{param}: {echo} is not supported", remedy=remedy, param=param)
+            return UnsupportedOptionError(
+                f"{param}: {_echo(error['input'])} is not supported", remedy=remedy, param=param
+            )
         case _:
-            return InvalidRequestError(f"{param or 'the body'}: {error['msg']}, not {echo}", param=param)
+            return InvalidRequestError(
+                f"{param or 'the body'}: {error['msg']}, not {_echo(error['input'])}", param=param
+            )
 
 
 def _unknown_field(model: type[WireModel], loc: Sequence[int | str], param: str | None) -> InvalidRequestError:
@@ -94,6 +98,8 @@ def _path(loc: Sequence[int | str]) -> str | None:
     return steps.removeprefix(".") or None
 
 
-def _shorten(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=repr)
+def _echo(value: object) -> str:
+    """The value as JSON, cut short; encoded piece by piece, because it may be as large as a body."""
+    pieces = json.JSONEncoder(ensure_ascii=False, default=repr).iterencode(value)
+    text = "".join(islice(pieces, _MAX_ECHO_CHARS))
     return text if len(text) <= _MAX_ECHO_CHARS else text[:_MAX_ECHO_CHARS] + "..."

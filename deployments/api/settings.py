@@ -10,10 +10,13 @@ class ApiSettings:
     """What the HTTP interface allows of one request. Times are in seconds.
 
     ``request_timeout_s`` holds for callers that ask for no other, ``max_request_timeout_s`` is the most that they
-    may ask for, ``max_body_bytes`` bounds a body before and after decompression.
+    may ask for, ``max_body_bytes`` bounds a body before and after decompression. ``server_version`` is what the
+    server's metadata says. ``adds_request_id`` is off behind a proxy that puts the request's id into the response
+    by itself, as Ray Serve's do.
     """
 
     request_timeout_s: float = 300.0
     max_request_timeout_s: float = 3600.0
     max_body_bytes: int = 32 * 1024 * 1024
     server_version: str = "0.1.0"
+    adds_request_id: bool = True

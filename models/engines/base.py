@@ -80,8 +80,8 @@ class EmbeddingEngine(Engine, Protocol):
 
     embedding_dim: int
 
-    def count_tokens(self, inputs: Sequence[str | tuple[int, ...]]) -> list[int]:
-        """Tokens of each input; ContextLengthError for one that is too long."""
+    def tokenize(self, inputs: Sequence[str | tuple[int, ...]]) -> list[tuple[int, ...]]:
+        """The token ids of each input, ready to embed; ContextLengthError for one that is too long."""
 
     def embed(self, inputs: Sequence[str | tuple[int, ...]]) -> EmbeddingResult:
         """One vector for each input, in order; any number of inputs, batched inside."""

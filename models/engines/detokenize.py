@@ -37,7 +37,7 @@ class IncrementalDetokenizer:
         self._is_byte_level = _decoder_reads(tokenizer, _SPACE_SYMBOL, " ")
         self._has_byte_tokens = _decoder_reads(tokenizer, "<0x41>", "A")
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
-        self._context: list[int] = []  # the last token that gave text; none at the beginning
+        self._previous: list[int] = []  # the last token, skipped ones aside; none at the beginning
 
     def push(self, token_ids: Iterable[int]) -> str:
         """The text that became certain with these tokens."""
@@ -51,10 +51,10 @@ class IncrementalDetokenizer:
         token = self._tokenizer.id_to_token(token_id)
         if token is None or self._is_skipped(token_id):
             return ""
+        previous, self._previous = self._previous, [token_id]
         if (encoded := self._bytes_of(token)) is not None:
-            self._context = [token_id]
             return self._utf8.decode(encoded)
-        return self.flush() + self._decode_after_context(token_id)
+        return self.flush() + self._text_added(previous, token_id)
 
     def _is_skipped(self, token_id: int) -> bool:
         return self._skip_special_tokens and (
@@ -69,13 +69,10 @@ class IncrementalDetokenizer:
             return bytes.fromhex(match[1])
         return None
 
-    def _decode_after_context(self, token_id: int) -> str:
-        before = self._tokenizer.decode(self._context, skip_special_tokens=False)
-        text: str = self._tokenizer.decode([*self._context, token_id], skip_special_tokens=False)
-        fresh = text[len(before) :]
-        if fresh or not self._context:
-            self._context = [token_id]
-        return fresh
+    def _text_added(self, previous: list[int], token_id: int) -> str:
+        before = self._tokenizer.decode(previous, skip_special_tokens=False)
+        both: str = self._tokenizer.decode([*previous, token_id], skip_special_tokens=False)
+        return both[len(before) :]
 
 
 def _decoder_reads(tokenizer: Tokenizer, token: str, text: str) -> bool:
@@ -84,5 +81,7 @@ def _decoder_reads(tokenizer: Tokenizer, token: str, text: str) -> bool:
 
 def _byte_level_bytes(token: str) -> bytes:
     """Added tokens may hold characters that are no symbols for bytes; such a token is plain text."""
-    symbols = [BYTE_OF_SYMBOL.get(character) for character in token]
-    return token.encode() if None in symbols else bytes(symbol for symbol in symbols if symbol is not None)
+    try:
+        return bytes(BYTE_OF_SYMBOL[character] for character in token)
+    except KeyError:
+        return token.encode()

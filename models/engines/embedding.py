@@ -50,8 +50,8 @@ class TransformersEmbeddingEngine:
     def outputs(self) -> tuple[TensorSpec, ...]:
         return (TensorSpec(_EMBEDDING, "FP32", (-1, self.embedding_dim)),)
 
-    def count_tokens(self, inputs: Sequence[TextOrIds]) -> list[int]:
-        return self._embedder.count_tokens(inputs)
+    def tokenize(self, inputs: Sequence[TextOrIds]) -> list[tuple[int, ...]]:
+        return self._embedder.tokenize(inputs)
 
     def embed(self, inputs: Sequence[TextOrIds]) -> EmbeddingResult:
         with self._loaded.use() as model:

@@ -77,8 +77,8 @@ class OnnxEmbeddingEngine(OnnxEngine):
         self._output = _embedding_output(self._graph_outputs)
         self._id_types = {tensor.name: _id_type(tensor) for tensor in self._graph_inputs}
 
-    def count_tokens(self, inputs: Sequence[TextOrIds]) -> list[int]:
-        return self._embedder.count_tokens(inputs)
+    def tokenize(self, inputs: Sequence[TextOrIds]) -> list[tuple[int, ...]]:
+        return self._embedder.tokenize(inputs)
 
     def embed(self, inputs: Sequence[TextOrIds]) -> EmbeddingResult:
         with self._loaded.use() as session:

@@ -60,6 +60,7 @@ class OnnxSession:
 
     The arena is off: ONNX Runtime's arena keeps the largest activation it ever saw, which no plan can know.
     Spinning is off, because idle threads of one replica would take the cores of its neighbours.
+    Weights in external data files are memory-mapped; those inside the graph are copied by each process.
     ``optimize=False`` is for reading a graph without computing with it.
     """
 

@@ -48,10 +48,21 @@ class PromptEncoder:
 
     def _to_ids(self, prompt: Prompt) -> list[int]:
         if isinstance(prompt, Conversation):
-            return list(self._backend.encode(self._render(prompt), add_special_tokens=False).ids)
+            return self._tokenize(self._render(prompt), param="messages", add_special_tokens=False)
         if isinstance(prompt, str):
-            return list(self._backend.encode(prompt).ids)
+            return self._tokenize(prompt, param="prompt", add_special_tokens=True)
         return self._checked_ids(prompt)
+
+    def _tokenize(self, text: str, *, param: str, add_special_tokens: bool) -> list[int]:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:  # JSON can carry it
+            raise InvalidRequestError(
+                f"the text holds half of a surrogate pair: {text[error.start]!r}",
+                remedy="send valid Unicode text",
+                param=param,
+            ) from error
+        return list(self._backend.encode(text, add_special_tokens=add_special_tokens).ids)
 
     def _checked_ids(self, token_ids: tuple[int, ...]) -> list[int]:
         for token_id in token_ids:
@@ -70,9 +81,7 @@ class PromptEncoder:
             )
         messages = [{"role": turn.role, "content": turn.content} for turn in conversation.messages]
         try:
-            return str(
-                self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-            )
+            return str(self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
         except TemplateError as error:
             raise InvalidRequestError(
                 f"the model's chat template refuses these messages: {error}",

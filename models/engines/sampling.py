@@ -34,6 +34,7 @@ from models.types import SamplingParams
 GREEDY = 0
 _MAX_SEED = 2**31 - 1
 _MASK_32 = 0xFFFFFFFF
+_GOLDEN_RATIO = 0x9E3779B9  # of 2**32: the step of SplitMix's counter, so that no two seeds meet soon
 
 
 class LogitsArguments(TypedDict):
@@ -120,14 +121,12 @@ def gumbel_noise(seeds: torch.Tensor, vocab_size: int) -> torch.Tensor:
 
 
 def _step_seed(request: FutureRequestState) -> int:
-    state = request.state
-    seed = int(state.logit_processor_kwargs.get("seed", GREEDY))
+    seed = int(request.state.logit_processor_kwargs.get("seed", GREEDY))
     if seed == GREEDY:
         return GREEDY
-    # A request that was evicted starts again with its tokens as part of the prompt: count from the true prompt.
-    prompt_tokens = state._true_initial_tokens or len(state.initial_tokens)
-    position = len(state.initial_tokens) - prompt_tokens + len(state.generated_tokens)
-    return _mix(seed ^ _mix(position)) % _MAX_SEED + 1
+    # The place of the new token in the sequence. Unlike the count of generated tokens it is exact while a batch is
+    # prepared before the last one's tokens are known, and for a request that was evicted and starts again.
+    return _mix(seed + request.state.position_offset * _GOLDEN_RATIO & _MASK_32) % _MAX_SEED + 1
 
 
 def _mix(value: int) -> int:

@@ -32,9 +32,9 @@ class TextEmbedder:
     def dimension(self) -> int:
         return self._facts.dimension
 
-    def count_tokens(self, inputs: Sequence[TextOrIds]) -> list[int]:
-        """Tokens of each input, special tokens included; ContextLengthError for one that is too long."""
-        return [len(ids) for ids in self._tokenizer.encode(inputs)]
+    def tokenize(self, inputs: Sequence[TextOrIds]) -> list[tuple[int, ...]]:
+        """The ids of each input, special tokens included; ContextLengthError for one that is too long."""
+        return self._tokenizer.encode(inputs)
 
     def embed(self, inputs: Sequence[TextOrIds], forward: Forward) -> EmbeddingResult:
         """One vector for each input, in order. All inputs are checked before anything is computed."""

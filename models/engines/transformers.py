@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from math import ceil
 from pathlib import Path
+from typing import cast
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel
 from transformers.generation.configuration_utils import ContinuousBatchingConfig
 from transformers.generation.continuous_batching import ContinuousBatchingManager
+from transformers.generation.continuous_batching.cache import PagedAttentionCache
 from transformers.generation.continuous_batching.requests import GenerationOutput
 
 from models.engines.base import EngineSettings
@@ -92,7 +95,7 @@ class TransformersEngine:
         return EngineStats(
             num_running=len(scheduler.active_requests),
             num_waiting=len(scheduler.waiting_requests) + self._manager.input_queue.qsize(),
-            num_kv_pages_used=sum(state.allocated_blocks for state in list(scheduler.active_requests.values())),
+            num_kv_pages_used=_num_pages_used(cache),
             num_kv_pages=cache.num_blocks,
         )
 
@@ -131,9 +134,7 @@ class TransformersEngine:
 class _TextStream:
     """Turns a growing list of token ids into pieces of text and, at last, a reason to stop."""
 
-    def __init__(
-        self, detokenizer: IncrementalDetokenizer, stops: StopMatcher, eos_ids: frozenset[int]
-    ) -> None:
+    def __init__(self, detokenizer: IncrementalDetokenizer, stops: StopMatcher, eos_ids: frozenset[int]) -> None:
         self._detokenizer = detokenizer
         self._stops = stops
         self._eos_ids = eos_ids
@@ -161,6 +162,16 @@ async def _newest(outputs: asyncio.Queue[GenerationOutput]) -> GenerationOutput:
     while not outputs.empty():
         output = outputs.get_nowait()
     return output
+
+
+def _num_pages_used(cache: PagedAttentionCache) -> int:
+    """Pages of the requests that run; those kept from past prompts are given up when needed, so they are free."""
+    allocators = cache.cache_allocators.values()
+    kept_bytes = sum(len(each.ledger.cached_blocks) * each.bytes_per_block for each in allocators)
+    all_bytes = cache.num_sectors * cache.bytes_per_sector
+    used_bytes = all_bytes - int(cache.compute_free_capacity(relative=False)) - kept_bytes
+    used_pages: int = ceil(used_bytes * cache.num_blocks / all_bytes)
+    return max(0, used_pages)  # the loop goes on while this is read
 
 
 def _load(folder: Path, device: str) -> PreTrainedModel:
@@ -193,7 +204,7 @@ def _start_batching(
         allow_block_sharing=True,
         auto_switch_to_flash=settings.device != "cpu",
     )
-    init_batching: Callable[..., ContinuousBatchingManager] = model.init_continuous_batching
+    init_batching = cast("Callable[..., ContinuousBatchingManager]", model.init_continuous_batching)
     manager = init_batching(generation_config, batching_config)
     manager.logit_processor = build_processors(vocab_size)
     manager.warmup()

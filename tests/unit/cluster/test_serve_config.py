@@ -3,6 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cluster.config_file import ConfigFile
 from cluster.serve_config import check_config, load_config, valid_config
@@ -61,6 +64,7 @@ def test_a_valid_file_is_read_with_serve_s_defaults_and_ours() -> None:
         ("{m: {version: 2}}", "{m: {version: 3}}", f"{POLICY}.routes.m.version", 9, "known: 1, 2"),
         ("routes:", "route:", f"{POLICY}.route", 9, "did you mean 'routes'?"),
         ("name: Router", "name: Ruter", "applications[0].deployments[0].name", 7, "did you mean 'Router'?"),
+        ("name: router", "name: r@1", "applications[0].name", 3, "without '@'"),
         ("name: Router", "num_replica: 1", "applications[0].deployments[0].name", 7, "required"),
     ],
 )  # fmt: skip
@@ -100,6 +104,45 @@ def test_all_problems_are_reported_at_once_in_the_order_of_the_file() -> None:
 )
 def test_files_of_another_shape_have_problems(text: str) -> None:
     assert problems(text)
+
+
+FIELDS = ("name", "import_path", "args", "model", "version", "route_prefix", "deployments", "user_config",
+          "routes", "limits", "runtime_env", "py_modules", "working_dir", "ray_actor_options",
+          "autoscaling_config", "logging_config", "http_options", "port")  # fmt: skip
+VALUES = st.none() | st.integers(-1, 9) | st.sampled_from(["m@1", "m", "deployments.app:build_model", "/", ""])
+TREES = st.recursive(
+    VALUES, lambda tree: st.lists(tree, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), tree), max_leaves=25
+)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(FIELDS), TREES), max_size=3), st.booleans())
+def test_whatever_the_fields_hold_the_answer_is_a_list_of_problems(
+    apps: list[dict[str, object]], router: bool
+) -> None:
+    document = {
+        "applications": [
+            {**app, "import_path": f"deployments.app:build_{'router' if router else 'model'}"} for app in apps
+        ]
+    }
+    for problem in check_config(ConfigFile.parse(yaml.safe_dump(document))):
+        assert problem.line >= 1
+        assert problem.message
+
+
+def test_what_only_serve_says_of_the_whole_is_said_too() -> None:
+    found = problems(VALID.replace("name: router", "name: router\n    port: 1"))
+    assert "set port in the top level" in found["(file)"][1]
+
+
+def test_a_router_without_a_name_has_a_problem() -> None:
+    assert (
+        "without '@', not None" in problems(VALID.replace("name: router", "args: {}"))["applications[0].name"][1]
+    )
+
+
+def test_a_value_that_serve_trips_over_is_a_problem_of_its_application() -> None:
+    found = problems(VALID.replace("      - name: Router\n", "      -\n      - name: Router\n"))
+    assert found["applications[0]"][0] == 3
 
 
 def test_what_is_not_yaml_has_that_one_problem() -> None:

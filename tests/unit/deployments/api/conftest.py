@@ -6,12 +6,8 @@ import httpx
 import pytest
 
 from deployments.api.app import build_app
-from deployments.api.settings import ApiSettings
-
-from .fake import FakeDataPlane
-from .live import served
-
-SETTINGS = ApiSettings(request_timeout_s=20, max_request_timeout_s=60, max_body_bytes=64 * 1024)
+from tests.unit.deployments.api.fake import FakeDataPlane
+from tests.unit.deployments.api.live import SETTINGS, served
 
 
 @pytest.fixture(scope="module")

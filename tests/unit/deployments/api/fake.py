@@ -56,10 +56,12 @@ BROKEN = ModelState(VersionId("broken", "1"), ready=False, status="failed", reas
 
 
 class FakeDataPlane(DataPlane):
-    """``echo`` repeats its prompt word by word; ``mini`` counts letters and has no number for "nan"; ``adder`` adds; ``broken`` is down.
+    """``echo`` repeats its prompt word by word; ``mini`` counts letters ("nan" has no number);
+    ``adder`` adds; ``broken`` is down.
 
     Words in a prompt make ``echo`` behave: "break" fails there, "forever" never ends, "silent" never begins,
-    "overload" and "crash" fail before the first word.
+    "overload" and "crash" fail before the first word. ``num_active`` counts streams from the moment they are
+    handed out, so that one that is never read shows up as one that was never closed.
     """
 
     def __init__(self, with_broken: bool = True) -> None:
@@ -74,6 +76,7 @@ class FakeDataPlane(DataPlane):
         self.timeouts.append(timeout_s)
         words = _words(request.prompt)
         await self._misbehave(words, timeout_s)
+        self.num_active += 1
         return GenerationStream(card.id, self._echo(words, request))
 
     async def embed(
@@ -144,7 +147,6 @@ class FakeDataPlane(DataPlane):
     async def _echo(self, words: list[str], request: GenerationRequest) -> AsyncGenerator[GenerationChunk]:
         limit = request.sampling.max_tokens or len(words)
         reason = FinishReason.LENGTH if limit < len(words) else FinishReason.STOP
-        self.num_active += 1
         try:
             for word in words[:limit]:
                 if word == "break":

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from .conftest import SETTINGS
-from .fake import FakeDataPlane
+from tests.unit.deployments.api.fake import FakeDataPlane
+from tests.unit.deployments.api.live import SETTINGS
 
 CHAT = "/v1/chat/completions"
 TOO_MUCH = SETTINGS.max_body_bytes + 1

@@ -11,13 +11,14 @@ import pytest
 from starlette.types import Message, Scope
 
 from deployments.api.app import build_app
+from tests.unit.deployments.api.fake import FakeDataPlane
+from tests.unit.deployments.api.live import SETTINGS, wait_until
 
-from .conftest import SETTINGS
-from .fake import FakeDataPlane
-from .live import wait_until
+pytestmark = pytest.mark.timeout(30)
 
 CHAT = "/v1/chat/completions"
-PATHS = ["/v1/chat/completions", "/v2/models/echo/generate", "/v2/models/echo/generate_stream"]
+GENERATE = "/v2/models/echo/generate"
+GENERATE_STREAM = "/v2/models/echo/generate_stream"
 
 
 def body(path: str, content: str, **options: object) -> dict[str, object]:
@@ -26,34 +27,47 @@ def body(path: str, content: str, **options: object) -> dict[str, object]:
     return {"text_input": content}
 
 
-@pytest.mark.parametrize("content", ["forever", "silent"])
-@pytest.mark.parametrize("path", PATHS)
-def test_a_client_that_goes_away(http: httpx.Client, dataplane: FakeDataPlane, path: str, content: str) -> None:
-    with (
-        pytest.raises(httpx.ReadTimeout),
-        http.stream("POST", path, json=body(path, content), timeout=0.3) as stream,
-    ):
-        assert dataplane.num_active == 1
-        stream.read() if path != PATHS[2] else next(stream.iter_raw(chunk_size=2**30))
-    wait_until(lambda: dataplane.num_active == 0, timeout_s=2)
+WHOLE = [(CHAT, "forever"), (CHAT, "silent"), (GENERATE, "forever"), (GENERATE, "silent")]
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_several_prompts_stop_together(http: httpx.Client, dataplane: FakeDataPlane, stream: bool) -> None:
-    prompts = {"model": "echo", "prompt": ["forever", "one forever"], "max_tokens": 9, "stream": stream}
+@pytest.mark.parametrize(("path", "content"), WHOLE)
+def test_a_client_that_gives_up_waiting(
+    http: httpx.Client, dataplane: FakeDataPlane, path: str, content: str
+) -> None:
     with pytest.raises(httpx.ReadTimeout):
-        http.post("/v1/completions", json=prompts, timeout=0.3)
+        http.post(path, json=body(path, content), timeout=0.2)
     wait_until(lambda: dataplane.num_active == 0, timeout_s=2)
 
 
-@pytest.mark.parametrize(("path", "content"), [(CHAT, "forever"), (CHAT, "silent"), (PATHS[1], "forever")])
+@pytest.mark.parametrize("path", [CHAT, GENERATE_STREAM])
+def test_a_client_that_leaves_a_stream(http: httpx.Client, dataplane: FakeDataPlane, path: str) -> None:
+    with http.stream("POST", path, json=body(path, "forever", stream=True)) as response:
+        chunks = response.iter_raw()
+        next(chunks)
+        assert dataplane.num_active == 1
+    wait_until(lambda: dataplane.num_active == 0, timeout_s=2)
+
+
+def test_a_stream_that_has_not_begun(http: httpx.Client, dataplane: FakeDataPlane) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        http.post(GENERATE_STREAM, json={"text_input": "silent"}, timeout=0.2)
+    wait_until(lambda: dataplane.num_active == 0, timeout_s=2)
+
+
+@pytest.mark.parametrize("last", ["forever", "silent"])
+def test_several_prompts_stop_together(http: httpx.Client, dataplane: FakeDataPlane, last: str) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        http.post("/v1/completions", json={"model": "echo", "prompt": ["forever", last]}, timeout=0.2)
+    wait_until(lambda: dataplane.num_active == 0, timeout_s=2)
+
+
+@pytest.mark.parametrize(("path", "content"), WHOLE)
 def test_the_deadline_of_a_whole_answer(
     http: httpx.Client, dataplane: FakeDataPlane, path: str, content: str
 ) -> None:
     started = time.monotonic()
     response = http.post(path, json=body(path, content), headers={"x-request-timeout": "0.2"})
     assert response.status_code == 504
-    assert "s" in response.text
     assert time.monotonic() - started < 2
     assert dataplane.num_active == 0
 
@@ -97,10 +111,10 @@ class Connection:
         self._incoming.put_nowait({"type": "http.disconnect"})
 
 
-async def until_active(dataplane: FakeDataPlane, active: int) -> None:
-    async with asyncio.timeout(2):
-        while dataplane.num_active != active:
-            await asyncio.sleep(0.001)
+async def until_active(dataplane: FakeDataPlane) -> None:
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert dataplane.num_active == 1
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -111,7 +125,7 @@ async def test_cancelling_the_servers_task(stream: bool, content: str) -> None:
     task = asyncio.create_task(
         build_app(dataplane, SETTINGS)(connection.scope, connection.receive, connection.send)
     )
-    await until_active(dataplane, 1)
+    await until_active(dataplane)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -125,7 +139,7 @@ async def test_a_disconnect_message_ends_the_work_within_one_step(stream: bool) 
     task = asyncio.create_task(
         build_app(dataplane, SETTINGS)(connection.scope, connection.receive, connection.send)
     )
-    await until_active(dataplane, 1)
+    await until_active(dataplane)
     connection.disconnect()
     await asyncio.wait_for(task, 0.5)
     assert dataplane.num_active == 0

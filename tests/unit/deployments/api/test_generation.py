@@ -10,8 +10,7 @@ from deployments.api.generation import Order, collect, running
 from deployments.dataplane import GenerationStream
 from models.errors import EngineError
 from models.types import FinishReason, GenerationChunk, GenerationRequest, SamplingParams, Usage, VersionId
-
-from .fake import FakeDataPlane
+from tests.unit.deployments.api.fake import FakeDataPlane
 
 
 class Scripted(FakeDataPlane):
@@ -44,12 +43,10 @@ async def test_what_is_ready_together_comes_together() -> None:
 
 
 async def test_pieces_come_before_the_error_that_follows_them() -> None:
-    seen: list[str] = []
-    with pytest.raises(EngineError, match="the engine broke"):
-        async with running(FakeDataPlane(), order("a b break"), Call.start("r", 5)) as batches:
-            async for pieces in batches:
-                seen += [piece.chunk.text for piece in pieces]
-    assert seen == ["a ", "b "]
+    async with running(FakeDataPlane(), order("a b break"), Call.start("r", 5)) as batches:
+        assert [piece.chunk.text for piece in await anext(batches)] == ["a ", "b "]
+        with pytest.raises(EngineError, match="the engine broke"):
+            await anext(batches)
 
 
 async def test_leaving_early_stops_every_generation() -> None:

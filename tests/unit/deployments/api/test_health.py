@@ -4,9 +4,8 @@ import httpx
 
 from deployments.api.app import build_app
 from deployments.api.settings import ApiSettings
-
-from .fake import FakeDataPlane
-from .live import served
+from tests.unit.deployments.api.fake import FakeDataPlane
+from tests.unit.deployments.api.live import served
 
 
 def test_the_process_is_alive(http: httpx.Client) -> None:

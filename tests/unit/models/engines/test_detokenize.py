@@ -129,6 +129,19 @@ def test_an_added_token_may_hold_characters_that_stand_for_no_byte() -> None:
     assert "".join(one_by_one(tokenizer, ids)) == "the<→two words→>é<think>"
 
 
+@given(data=st.data())
+def test_any_ids_with_whole_characters_of_byte_tokens_join_to_the_decoded_text(data: st.DataObject) -> None:
+    tokenizer = TOKENIZERS["byte_fallback"]
+    vocabulary = tokenizer.get_vocab()
+    ordinary = st.sampled_from([index for token, index in vocabulary.items() if not token.startswith("<0x")])
+    characters = st.characters(exclude_categories=["Cs"]).map(
+        lambda character: [vocabulary[f"<0x{byte:02X}>"] for byte in character.encode()]
+    )
+    groups = data.draw(st.lists(st.one_of(characters, ordinary.map(lambda token_id: [token_id])), max_size=30))
+    ids = [token_id for group in groups for token_id in group]
+    assert "".join(one_by_one(tokenizer, ids)) == tokenizer.decode(ids, skip_special_tokens=True)
+
+
 def test_characters_before_broken_byte_tokens_stay() -> None:
     tokenizer = TOKENIZERS["byte_fallback"]
     vocabulary = tokenizer.get_vocab()

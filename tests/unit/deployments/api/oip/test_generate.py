@@ -6,8 +6,7 @@ import httpx
 import pytest
 
 from models.types import SamplingParams
-
-from ..fake import FakeDataPlane
+from tests.unit.deployments.api.fake import FakeDataPlane
 
 
 def test_a_whole_text_with_details(http: httpx.Client, dataplane: FakeDataPlane) -> None:

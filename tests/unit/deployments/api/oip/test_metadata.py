@@ -10,9 +10,8 @@ from tritonclient.utils import InferenceServerException
 
 from deployments.api.app import build_app
 from deployments.api.settings import ApiSettings
-
-from ..fake import FakeDataPlane
-from ..live import served
+from tests.unit.deployments.api.fake import FakeDataPlane
+from tests.unit.deployments.api.live import served
 
 
 def test_the_server(client: InferenceServerClient) -> None:
@@ -22,19 +21,17 @@ def test_the_server(client: InferenceServerClient) -> None:
 
 
 def test_the_version_is_the_projects(client: InferenceServerClient) -> None:
-    pyproject = next(
-        folder / "pyproject.toml" for folder in Path(__file__).parents if (folder / "models").is_dir()
-    )
-    project = tomllib.loads(pyproject.read_text())["project"]
+    root = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").exists())
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     assert client.get_server_metadata()["version"] == project["version"]
 
 
 def test_liveness_and_readiness(client: InferenceServerClient) -> None:
     assert client.is_server_live()
     assert not client.is_server_ready()
-    with served(build_app(FakeDataPlane(with_broken=False), ApiSettings())) as healthy:
-        with InferenceServerClient(healthy) as other:
-            assert other.is_server_ready()
+    healthy = build_app(FakeDataPlane(with_broken=False), ApiSettings())
+    with served(healthy) as address, InferenceServerClient(address) as other:
+        assert other.is_server_ready()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
@@ -71,10 +72,7 @@ def test_any_bytes_are_read_or_refused(content: bytes, length: str | None) -> No
 )
 def test_any_binary_part_is_read_or_refused(datatype: str, shape: list[int], size: int, binary: bytes) -> None:
     described = {"name": "x", "datatype": datatype, "shape": shape, "parameters": {"binary_data_size": size}}
-    try:
+    with contextlib.suppress(InvalidRequestError):
         _, (tensor,) = read_infer(*body(described, binary=binary))
-    except InvalidRequestError as error:
-        assert str(error)
-    else:
         assert tensor.data.shape == tuple(shape)
         assert size == len(binary)

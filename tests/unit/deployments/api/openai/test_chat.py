@@ -1,21 +1,22 @@
 from __future__ import annotations
 
 import json
+from typing import cast
 
 import httpx
 import openai
 import pytest
 from openai import OpenAI
+from openai.types.chat import ChatCompletion, ChatCompletionMessageParam, ChatCompletionUserMessageParam
 
 from models.types import ChatMessage, Conversation, SamplingParams
+from tests.unit.deployments.api.fake import FakeDataPlane
+from tests.unit.deployments.api.live import wait_until
 
-from ..fake import FakeDataPlane
-from ..live import wait_until
-
-HELLO = {"role": "user", "content": "hello wide world"}
+HELLO: ChatCompletionUserMessageParam = {"role": "user", "content": "hello wide world"}
 
 
-def ask(client: OpenAI, **options: object) -> openai.types.chat.ChatCompletion:
+def ask(client: OpenAI, **options: object) -> ChatCompletion:
     return client.chat.completions.create(model="echo", messages=[HELLO], **options)  # type: ignore[call-overload, no-any-return]
 
 
@@ -106,7 +107,7 @@ def test_neutral_values_of_what_is_not_supported_pass(client: OpenAI, dataplane:
 
 
 def test_an_answer_can_be_sent_back_as_a_message(client: OpenAI) -> None:
-    message = ask(client).choices[0].message.model_dump()
+    message = cast("ChatCompletionMessageParam", ask(client).choices[0].message.model_dump())
     answer = client.chat.completions.create(model="echo", messages=[HELLO, message])
     assert answer.choices[0].message.content == "hello wide world hello wide world "
 

@@ -7,7 +7,7 @@ import openai
 import pytest
 from openai import OpenAI
 
-from ..fake import FakeDataPlane
+from tests.unit.deployments.api.fake import FakeDataPlane
 
 
 def test_one_prompt(client: OpenAI, dataplane: FakeDataPlane) -> None:

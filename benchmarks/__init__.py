@@ -1,0 +1,1 @@
+"""What Stowage costs and what it gains, measured side by side. See README.md."""

@@ -1,0 +1,194 @@
+"""A real cluster for tests: ``stowage serve`` in a process of its own, and what an operator does to it."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import psutil
+import yaml
+from ray.serve.schema import ServeInstanceDetails
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+
+Result = TypeVar("Result")
+Config = dict[str, Any]
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def demo_config(store: Path, port: int) -> Config:
+    """The repository's own serve_config.yaml on another port, with another store and small CPU shares."""
+    config: Config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
+    config["http_options"]["port"] = port
+    for application in config["applications"]:
+        application["args"]["num_cpus"] = 0.1
+        if application["name"] != "router":
+            application["args"]["store"] = str(store)
+    return config
+
+
+def application(config: Config, name: str) -> Config:
+    found: Config = next(app for app in config["applications"] if app["name"] == name)
+    return found
+
+
+def eventually(probe: Callable[[], Result | None], timeout_s: float, what: str) -> Result:
+    """The first truthy answer of ``probe``; AssertionError after ``timeout_s``."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        answer = probe()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
+        time.sleep(0.2)
+
+
+class Cluster:
+    """One running ``stowage serve``."""
+
+    def __init__(self, config: Config, folder: Path) -> None:
+        self.config = config
+        self.folder = folder
+        self.base_url = f"http://127.0.0.1:{config['http_options']['port']}"
+        self.output: list[str] = []
+        self._process = subprocess.Popen(
+            [str(BIN / "stowage"), "serve", str(self._write(config))],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "RAY_SERVE_LOG_TO_STDERR": "0", "COLUMNS": "200"},
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def wait_until_announced(self, timeout_s: float) -> None:
+        """Until the banner with the URLs has been printed."""
+        eventually(
+            lambda: any("Ctrl-C stops" in line for line in self.output) or self._process.poll() is not None,
+            timeout_s,
+            "stowage serve is ready",
+        )
+        assert self._process.poll() is None, "\n".join(self.output)
+
+    @property
+    def dashboard_url(self) -> str:
+        match = re.search(r"Ray dashboard\s+(http://\S+)", "\n".join(self.output))
+        assert match, "\n".join(self.output)
+        return match.group(1)
+
+    def deploy(self, config: Config) -> None:
+        """``serve deploy``, as an operator runs it."""
+        run_command("serve", "deploy", str(self._write(config)), "--address", self.dashboard_url)
+
+    def details(self) -> ServeInstanceDetails:
+        token = (Path.home() / ".ray" / "auth_token").read_text().strip()
+        reply = httpx.get(
+            f"{self.dashboard_url}/api/serve/applications/",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=30,
+        )
+        reply.raise_for_status()
+        return ServeInstanceDetails(**reply.json())
+
+    def pids(self, name: str) -> set[int]:
+        """Process ids of the running replicas of one application."""
+        app = self.details().applications.get(name)
+        if app is None:
+            return set()
+        replicas = [replica for deployment in app.deployments.values() for replica in deployment.replicas]
+        return {replica.pid for replica in replicas if replica.state == "RUNNING" and replica.pid is not None}
+
+    def readiness(self) -> dict[str, dict[str, Any]]:
+        """``/readyz`` by ``name@version``."""
+        models = httpx.get(f"{self.base_url}/readyz", timeout=30).json()["models"]
+        return {f"{entry['model']}@{entry['version']}": entry for entry in models}
+
+    def wait_status(self, name: str, status: str | None, timeout_s: float = 120) -> dict[str, Any]:
+        """Until ``/readyz`` gives the model this status; None: until it is gone."""
+
+        def probe() -> dict[str, Any] | None:
+            entry = self.readiness().get(name)
+            if status is None:
+                return {"gone": True} if entry is None else None
+            return entry if entry is not None and entry["status"] == status else None
+
+        return eventually(probe, timeout_s, f"{name} is {status}: {self.readiness()}")
+
+    def restore(self) -> None:
+        """Back to the configuration that the cluster was started with."""
+        self.deploy(self.config)
+        expected = {app["name"] for app in self.config["applications"] if app["name"] != "router"}
+        eventually(
+            lambda: (
+                self.readiness().keys() == expected and all(entry["ready"] for entry in self.readiness().values())
+            ),
+            180,
+            "the first configuration is ready again",
+        )
+
+    def edited(self) -> Config:
+        """A copy of the configuration, to change and deploy."""
+        return copy.deepcopy(self.config)
+
+    def interrupt(self, timeout_s: float = 90) -> int:
+        """Ctrl-C; the exit code."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+        code = self._process.wait(timeout_s)
+        self._reader.join(5)
+        return code
+
+    def descendants(self) -> set[int]:
+        """Every process that belongs to this cluster now."""
+        return _descendants(self._process.pid)
+
+    def _write(self, config: Config) -> Path:
+        path = self.folder / "serve_config.yaml"
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+        return path
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as stream:
+            for line in stream:
+                self.output.append(line.rstrip("\n"))
+
+
+def run_command(*command: str, expect: int = 0, env: dict[str, str] | None = None) -> str:
+    """Run one of the environment's commands; its output. AssertionError on another exit code."""
+    result = subprocess.run(
+        [str(BIN / command[0]), *command[1:]],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+        env={**os.environ, "RAY_AUTH_MODE": "token", "COLUMNS": "200", **(env or {})},
+    )
+    assert result.returncode == expect, result.stdout + result.stderr
+    return result.stdout + result.stderr
+
+
+def _descendants(pid: int) -> set[int]:
+    try:
+        return {child.pid for child in psutil.Process(pid).children(recursive=True)}
+    except psutil.NoSuchProcess:
+        return set()

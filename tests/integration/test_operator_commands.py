@@ -1,0 +1,47 @@
+"""``stowage status`` on a live cluster, and the way down."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import psutil
+
+from tests.integration.cluster import Cluster, demo_config, free_port, run_command
+
+
+def test_status_shows_models_versions_and_planned_bytes(cluster: Cluster) -> None:
+    report = json.loads(run_command("stowage", "status", "--address", cluster.dashboard_url, "--json"))
+    text = json.dumps(report)
+    for name in ("router", "smollm2-135m@1", "minilm@1", "minilm@2"):
+        assert name in text
+    table = run_command("stowage", "status", "--address", cluster.dashboard_url)
+    assert "minilm@2" in table
+
+
+def test_status_of_nothing_says_so() -> None:
+    assert "127.0.0.1:1" in run_command("stowage", "status", "--address", "http://127.0.0.1:1", expect=1)
+
+
+def test_a_second_cluster_on_the_same_port_is_refused(cluster: Cluster, tmp_path: Path) -> None:
+    second = Cluster(cluster.config, tmp_path)
+    assert second.interrupt() == 1
+    assert any("in use" in line for line in second.output), second.output
+
+
+def test_banner_names_urls_and_a_first_call(cluster: Cluster) -> None:
+    text = "\n".join(cluster.output)
+    assert f"{cluster.base_url}/v1" in text
+    assert f"{cluster.base_url}/v2" in text
+    assert "curl" in text
+
+
+def test_ctrl_c_leaves_nothing_behind(store_folder: Path, tmp_path: Path) -> None:
+    config = demo_config(store_folder, free_port())
+    config["applications"] = [app for app in config["applications"] if app["name"] in ("router", "minilm@2")]
+    running = Cluster(config, tmp_path)
+    running.wait_until_announced(timeout_s=180)
+    processes = running.descendants()
+    assert processes
+    assert running.interrupt() in (0, 130)
+    assert not [pid for pid in processes if psutil.pid_exists(pid)]

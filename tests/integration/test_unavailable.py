@@ -1,0 +1,96 @@
+"""A model that cannot answer says why, soon, and nothing hangs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from openai import OpenAI
+
+from tests.integration.cluster import Cluster, application, eventually
+
+
+@pytest.fixture
+def restored(cluster: Cluster) -> Iterator[Cluster]:
+    yield cluster
+    cluster.restore()
+
+
+def embed(cluster: Cluster, model: str) -> httpx.Response:
+    return httpx.post(f"{cluster.base_url}/v1/embeddings", json={"model": model, "input": "x"}, timeout=120)
+
+
+def add_copy(cluster: Cluster, **args: object) -> None:
+    """Deploy one more version of minilm@1, with other arguments."""
+    config = cluster.edited()
+    copied = cluster.edited()
+    block = application(copied, "minilm@1")
+    block["name"] = "minilm@9"
+    block["args"].update(version="9", **args)
+    config["applications"].append(block)
+    cluster.deploy(config)
+
+
+def test_a_model_that_cannot_be_scheduled_says_what_is_missing(restored: Cluster) -> None:
+    add_copy(restored, num_cpus=64)
+    restored.wait_status("minilm@9", "waiting", timeout_s=90)
+    began = time.monotonic()
+    reply = embed(restored, "minilm@9")
+    assert time.monotonic() - began < 5
+    assert reply.status_code == 503
+    assert int(reply.headers["retry-after"]) > 0
+    assert "CPU 64" in reply.json()["error"]["message"]
+    assert embed(restored, "minilm").json()["model"] == "minilm@2"
+
+
+def test_a_model_that_does_not_fit_is_refused_with_the_sum(restored: Cluster) -> None:
+    add_copy(restored, node_memory="500MiB")
+    entry = restored.wait_status("minilm@9", "failed", timeout_s=90)
+    for word in ("needs", "weights", "500.0 MiB", "limits.max_batch_size"):
+        assert word in entry["reason"]
+    assert embed(restored, "minilm@9").status_code == 503
+
+
+def test_a_killed_replica_comes_back_and_no_call_hangs(cluster: Cluster, client: OpenAI) -> None:
+    (pid,) = cluster.pids("minilm@2")
+    os.kill(pid, signal.SIGKILL)
+    began = time.monotonic()
+    statuses = set()
+    while time.monotonic() - began < 60:
+        reply = embed(cluster, "minilm@2")
+        statuses.add(reply.status_code)
+        if reply.status_code == 200 and cluster.pids("minilm@2") - {pid}:
+            break
+    assert statuses <= {200, 503}
+    assert cluster.pids("minilm@2") - {pid}
+    assert client.embeddings.create(model="minilm@1", input="x").data
+
+
+def test_a_deadline_ends_the_request_and_frees_the_engine(cluster: Cluster) -> None:
+    reply = httpx.post(
+        f"{cluster.base_url}/v1/chat/completions",
+        headers={"x-request-timeout": "1"},
+        json={
+            "model": "smollm2-135m",
+            "messages": [{"role": "user", "content": "Tell a very long story."}],
+            "max_tokens": 1500,
+            "temperature": 0,
+        },
+        timeout=60,
+    )
+    assert reply.status_code == 504
+    assert "1 s" in reply.json()["error"]["message"]
+
+
+def test_body_beyond_the_limit_is_refused(cluster: Cluster) -> None:
+    reply = httpx.post(f"{cluster.base_url}/v1/embeddings", content=b" " * (33 * 1024**2), timeout=60)
+    assert reply.status_code == 413
+
+
+def test_health_endpoints(cluster: Cluster) -> None:
+    assert httpx.get(f"{cluster.base_url}/healthz", timeout=30).json() == {"status": "ok"}
+    eventually(lambda: httpx.get(f"{cluster.base_url}/readyz", timeout=30).json()["ready"], 60, "all are ready")

@@ -1,0 +1,278 @@
+"""The whole command as its users meet it: arguments in; exit code, standard output and standard error out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.cli import main
+from tests.unit.cluster.conftest import Answer, HttpServer
+from tests.unit.cluster.serve_details import application, details
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: object
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Stowage:
+    """Runs commands in this process."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: object) -> Outcome:
+        with pytest.raises(SystemExit) as exited:
+            main([str(argument) for argument in arguments])
+        captured = self._capsys.readouterr()
+        return Outcome(exited.value.code, captured.out, captured.err)
+
+
+@pytest.fixture
+def stowage(capsys: pytest.CaptureFixture[str]) -> Stowage:
+    return Stowage(capsys)
+
+
+@pytest.fixture
+def config(tmp_path: Path, tiny_model: Path) -> Path:
+    path = tmp_path / "serve_config.yaml"
+    path.write_text(
+        f"""\
+applications:
+  - name: router
+    import_path: deployments.app:build_router
+  - name: tiny@1
+    route_prefix: null
+    import_path: deployments.app:build_model
+    args: {{model: tiny, source: "file:{tiny_model}", store: "{tmp_path}/store"}}
+""",
+        encoding="utf-8",
+    )
+    return path
+
+
+def test_help_and_imports_are_free_of_the_heavy_libraries() -> None:
+    program = (
+        "import sys, cluster.cli\n"
+        "print([m for m in ('torch', 'transformers', 'ray', 'onnxruntime', 'starlette') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["", "validate", "plan", "serve", "status", "models", "models import", "models list", "models show",
+     "models verify", "models remove"],
+)  # fmt: skip
+def test_every_command_has_help(stowage: Stowage, command: str) -> None:
+    outcome = stowage(*command.split(), "--help")
+    assert outcome.code == 0
+    assert f"Usage: stowage {command}" in outcome.out
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["models show name-without-version", "models import x", "models import --config c.yaml --store /s",
+     "models import a/b --source file:/x", "models verify", "models verify a@1 --all", "plan", "nonsense",
+     "plan c.yaml --node-memory much", "models import x --source file:/x --task fly"],
+)  # fmt: skip
+def test_wrong_usage_is_exit_code_2_with_a_hint(stowage: Stowage, command: str) -> None:
+    outcome = stowage(*command.split())
+    assert outcome.code == 2
+    assert "--help' for help" in outcome.err
+
+
+def test_a_model_s_life_in_the_store(stowage: Stowage, tiny_model: Path, tmp_path: Path) -> None:
+    store = ("--store", tmp_path / "store")
+    imported = stowage("models", "import", "tiny@2", "--source", f"file:{tiny_model}", "--json", *store)
+    assert imported.code == 0
+    assert imported.json[0]["num_parameters"] == 1152
+    assert "importing tiny@2" in imported.err
+    assert stowage("models", "list", "--json", *store).json[0]["version"] == "2"
+    assert "tiny@2" in stowage("models", "list", *store).out
+    assert "architecture.num_hidden_layers" in stowage("models", "show", "tiny@2", *store).out
+    assert stowage("models", "show", "tiny@2", "--json", *store).json["files"][0]["path"] == "config.json"
+    assert stowage("models", "verify", "tiny@2", "--json", *store).json == [{"version": "tiny@2", "error": None}]
+    assert stowage("models", "remove", "tiny@2", "--yes", "--json", *store).json["removed"] == "tiny@2"
+    assert stowage("models", "list", "--json", *store).json == []
+
+
+def test_verify_checks_every_version_and_names_the_damaged_file(
+    stowage: Stowage, tiny_model: Path, tmp_path: Path
+) -> None:
+    store = ("--store", tmp_path / "store")
+    for version in ("a@1", "b@1"):
+        stowage("models", "import", version, "--source", f"file:{tiny_model}", *store)
+    damaged = tmp_path / "store" / "a" / "1" / "model.safetensors"
+    damaged.chmod(0o644)
+    damaged.write_bytes(b"damage" + damaged.read_bytes()[6:])
+    outcome = stowage("models", "verify", "--all", "--json", *store)
+    assert outcome.code == 1
+    assert [verdict["error"] is None for verdict in outcome.json] == [False, True]
+    assert "model.safetensors" in outcome.json[0]["error"]
+
+
+def test_removal_asks_first(
+    stowage: Stowage, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ("--store", tmp_path / "store")
+    stowage("models", "import", "tiny", "--source", f"file:{tiny_model}", *store)
+    with open("/dev/null", encoding="ascii") as nobody:  # noqa: PTH123
+        monkeypatch.setattr(sys, "stdin", nobody)
+        assert stowage("models", "remove", "tiny@1", *store).code == 1
+    assert [each["name"] for each in stowage("models", "list", "--json", *store).json] == ["tiny"]
+
+
+def test_an_error_is_one_message_with_a_remedy(stowage: Stowage, tmp_path: Path) -> None:
+    outcome = stowage("models", "import", "x", "--source", f"file:{tmp_path}/absent", "--store", tmp_path / "s")
+    assert outcome.code == 1
+    assert outcome.err.splitlines()[-1].startswith("Error: ")
+    assert "absent does not exist" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert "stowage models import" in stowage("models", "show", "x@1", "--store", tmp_path / "s").err
+
+
+def test_validate_a_good_file(stowage: Stowage, config: Path) -> None:
+    assert "is valid" in stowage("validate", config).out
+    assert stowage("validate", config, "--json").json == {"valid": True, "problems": [], "models": ["tiny@1"]}
+
+
+def test_validate_reports_mistakes_with_path_and_line(stowage: Stowage, config: Path) -> None:
+    config.write_text(config.read_text().replace("model: tiny", "modle: tiny"))
+    outcome = stowage("validate", config)
+    assert outcome.code == 1
+    assert f"{config}:7: applications[1].args.modle: unknown field 'modle'; did you mean 'model'?" in outcome.err
+    machine = stowage("validate", config, "--json")
+    assert machine.code == 1
+    assert {problem["line"] for problem in machine.json["problems"]} == {7}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field", "part"),
+    [
+        ("/weights", "/absent", "source", "absent does not exist"),
+        ("file:", "fil:", "source", "did you mean file:"),
+        ("source:", "tokenizer: package:not_installed_at_all, source:", "tokenizer", "pip install"),
+        ('store: "/', 'store: "', "store", "is not where a model store can be"),
+    ],
+)
+def test_validate_finds_sources_that_are_not_there(
+    stowage: Stowage, config: Path, old: str, new: str, field: str, part: str
+) -> None:
+    config.write_text(config.read_text().replace(old, new))
+    (problem,) = stowage("validate", config, "--json").json["problems"]
+    assert problem["path"] == f"applications[1].args.{field}"
+    assert part in problem["message"]
+
+
+def test_a_source_may_be_gone_once_its_version_is_stored(stowage: Stowage, config: Path, tiny_model: Path) -> None:
+    assert stowage("models", "import", "--config", config).code == 0
+    tiny_model.rename(tiny_model.with_name("gone"))
+    assert stowage("validate", config).code == 0
+
+
+def test_plan_wants_the_models_imported_or_imports_them(stowage: Stowage, config: Path) -> None:
+    before = stowage("plan", config)
+    assert before.code == 1
+    assert "tiny@1" in before.err
+    assert "--import" in before.err
+    planned = stowage("plan", config, "--import", "--json", "--node-memory", "2GiB")
+    assert planned.code == 0
+    (model,) = planned.json["models"]
+    assert model["total_bytes"] == sum(term["bytes"] for term in model["terms"]) == planned.json["total_bytes"]
+    assert planned.json["node_bytes"] == 2 << 30
+    assert "kv_cache" in stowage("plan", config, "--node-memory", "2GiB").out
+
+
+def test_plan_says_what_does_not_fit_and_what_to_change(stowage: Stowage, config: Path) -> None:
+    stowage("models", "import", "--config", config)
+    outcome = stowage("plan", config, "--node-memory", "1MiB")
+    assert outcome.code == 1
+    assert "tiny@1 needs" in outcome.err
+    assert "larger node" in outcome.err
+    assert not stowage("plan", config, "--node-memory", "1MiB", "--json").json["fits"]
+
+
+def test_plan_adds_up_what_every_node_must_hold(stowage: Stowage, config: Path) -> None:
+    text = config.read_text()
+    config.write_text(text + text[text.index("  - name: tiny") :].replace("tiny@1", "tiny@2").replace(
+        "model: tiny,", "model: tiny, version: 2, min_replicas: 2, max_replicas: 2,"
+    ))  # fmt: skip
+    one = stowage("plan", config, "--import", "--json", "--node-memory", "1GiB")
+    assert one.code == 1
+    assert one.json["total_bytes"] == 3 * one.json["models"][0]["total_bytes"]
+    assert [model["problem"] for model in one.json["models"]] == [None, None]
+    assert stowage("plan", config, "--node-memory", "1GiB", "--num-nodes", "3").code == 0
+
+
+def test_status_is_a_table_of_what_is_live(
+    stowage: Stowage, http_server: HttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "secret")
+    reply = details(
+        application("router", "RUNNING", ("RUNNING",)),
+        application("m@1", "DEPLOY_FAILED", message="Traceback\nStoreError: broken weights", memory=3 << 30),
+    )
+    http_server.answers["/api/serve/applications/"] = Answer(200, reply)
+    lines = stowage("status", "--address", http_server.url).out.splitlines()
+    assert lines[1].split() == [
+        "m@1",
+        "m",
+        "1",
+        "DEPLOY_FAILED",
+        "0/2",
+        "3.0",
+        "GiB",
+        "StoreError:",
+        "broken",
+        "weights",
+    ]
+    machine = stowage("status", "--address", http_server.url, "--json").json
+    assert machine[0]["planned_bytes"] == 3 << 30
+    assert (machine[1]["model"], machine[1]["num_running"]) == (None, 1)
+    assert http_server.authorization == ["Bearer secret"] * 2
+
+
+def test_status_of_an_unreachable_cluster(stowage: Stowage, closed_url: str) -> None:
+    outcome = stowage("status", "--address", closed_url)
+    assert outcome.code == 1
+    assert f"no Ray dashboard answers at {closed_url}" in outcome.err
+
+
+def test_serve_starts_nothing_when_the_port_is_taken(
+    stowage: Stowage, config: Path, http_server: HttpServer
+) -> None:
+    port = http_server.url.rpartition(":")[2]
+    config.write_text(f"http_options: {{host: 127.0.0.1, port: {port}}}\n{config.read_text()}")
+    outcome = stowage("serve", config)
+    assert outcome.code == 1
+    assert f"port {port} of 127.0.0.1 is in use" in outcome.err
+    assert not (config.parent / "store").exists()
+
+
+def test_serve_starts_nothing_from_a_wrong_file(stowage: Stowage, config: Path) -> None:
+    config.write_text(config.read_text().replace("name: tiny@1", "name: tiny"))
+    outcome = stowage("serve", config)
+    assert outcome.code == 1
+    assert f"{config}:4: applications[1].name: must be 'tiny@1'" in outcome.err
+
+
+def test_serve_imports_nothing_while_a_source_is_missing(stowage: Stowage, config: Path) -> None:
+    config.write_text(config.read_text().replace("/weights", "/absent"))
+    outcome = stowage("serve", config)
+    assert outcome.code == 1
+    assert f"{config}:7: applications[1].args.source: " in outcome.err
+    assert not (config.parent / "store").exists()

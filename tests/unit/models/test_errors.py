@@ -1,0 +1,47 @@
+"""Errors cross process boundaries whole, and say what to do."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from models.errors import (
+    ContextLengthError,
+    InvalidRequestError,
+    ModelUnavailableError,
+    OverloadedError,
+    StowageError,
+)
+
+
+def subclasses(root: type[StowageError]) -> list[type[StowageError]]:
+    return [root, *(deeper for child in root.__subclasses__() for deeper in subclasses(child))]
+
+
+def pickled(error: StowageError) -> StowageError:
+    copy: StowageError = pickle.loads(pickle.dumps(error))  # noqa: S301  our own bytes
+    return copy
+
+
+@pytest.mark.parametrize("kind", subclasses(StowageError))
+def test_every_error_survives_pickling(kind: type[StowageError]) -> None:
+    copy = pickled(kind("13 is too many", remedy="use 12"))
+    assert type(copy) is kind
+    assert (copy.message, copy.remedy, str(copy)) == ("13 is too many", "use 12", "13 is too many (use 12)")
+
+
+def test_the_field_at_fault_survives_pickling() -> None:
+    copy = pickled(ContextLengthError("too long", param="prompt"))
+    assert isinstance(copy, InvalidRequestError)
+    assert copy.param == "prompt"
+
+
+def test_the_waiting_time_survives_pickling() -> None:
+    copy = pickled(OverloadedError("full", retry_after_s=1.5))
+    assert isinstance(copy, ModelUnavailableError)
+    assert copy.retry_after_s == 1.5
+
+
+def test_without_a_remedy_the_message_stands_alone() -> None:
+    assert str(StowageError("it broke")) == "it broke"
