@@ -72,12 +72,12 @@ class ChainIngress:
         return Response(body, media_type="application/json")
 
 
-def build_model() -> Application:
+def build_model(_: dict[str, JsonValue]) -> Application:
     """``noop@1``, with a card as deployments/app.py writes it."""
     return _deployment(NoopModel, user_config=dump_card(_CARD)).bind()
 
 
-def build_chain() -> Application:
+def build_chain(_: dict[str, JsonValue]) -> Application:
     """Ray's own two deployments."""
     return _deployment(ChainIngress).bind(_deployment(ChainModel).bind())
 

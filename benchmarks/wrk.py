@@ -46,8 +46,8 @@ class Wrk:
 
     def run(self, url: str, connections: int, duration_s: int) -> WrkReport:
         """Keep ``connections`` busy, one request at a time on each. StowageError if any request fails."""
-        load = [f"--threads=1 --connections={connections} --duration={duration_s}s --timeout={_TIMEOUT_S}s"]
-        command = [self._command, *load[0].split(), "--latency", f"--script={self._script}", url]
+        load = f"--threads=1 --connections={connections} --duration={duration_s}s --timeout={_TIMEOUT_S}s"
+        command = [self._command, *load.split(), "--latency", f"--script={self._script}", url]
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
         if ran.returncode:
             raise StowageError(f"wrk ended with {ran.returncode}: {ran.stderr.strip() or ran.stdout.strip()}")
@@ -74,5 +74,5 @@ def _post_script(body: str) -> str:
     return (
         'wrk.method = "POST"\n'
         'wrk.headers["Content-Type"] = "application/json"\n'
-        f"wrk.body = [==[{body}]==]\n"  # JSON has no ]==]: it has no '=' outside of strings, and ours has no strings with it
+        f"wrk.body = [==[{body}]==]\n"  # a long string of Lua, in which nothing is escaped
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +11,8 @@ from models.types import ModelCard, VersionId
 
 # A replica that has no node after this long is waiting for resources, not merely being placed.
 PLACEMENT_GRACE_S = 3.0
+
+_OWN_ERROR = re.compile(r"^models\.errors\.\w+: ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ def _status(view: ApplicationView, available: Mapping[str, float], now_unix_s: f
     if any(replica.state == "RUNNING" for replica in view.replicas):
         return "ready", None
     if view.status == "DEPLOY_FAILED":
-        return "failed", _last_line(view.message)
+        return "failed", _last_line(view.message) or "Serve gives no reason"
     if view.status == "RUNNING" and view.target_num_replicas == 0:
         return "asleep", None
     if any(_waits_for_placement(replica, now_unix_s) for replica in view.replicas):
@@ -104,6 +107,6 @@ def _amount(resource: str, value: float) -> str:
 
 
 def _last_line(message: str) -> str | None:
-    """Serve's messages end with the error that caused them, after its traceback."""
+    """Serve's messages end with the error that caused them, after its traceback; our own need no class name."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return lines[-1] if lines else None
+    return _OWN_ERROR.sub("", lines[-1]) if lines else None

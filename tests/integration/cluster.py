@@ -95,6 +95,17 @@ class Cluster:
         assert match, "\n".join(self.output)
         return match.group(1)
 
+    @property
+    def ray_address(self) -> str:
+        """Of this cluster's own GCS: another Ray may run on the machine."""
+        commands = [psutil.Process(pid).cmdline() for pid in self.descendants()]
+        return next(
+            option.partition("=")[2]
+            for command in commands
+            for option in command
+            if option.startswith("--gcs-address=")
+        )
+
     def deploy(self, config: Config) -> None:
         """``serve deploy``, as an operator runs it."""
         run_command("serve", "deploy", str(self._write(config)), "--address", self.dashboard_url)
@@ -153,6 +164,10 @@ class Cluster:
         """Ctrl-C; the exit code."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
+        return self.wait_for_end(timeout_s)
+
+    def wait_for_end(self, timeout_s: float) -> int:
+        """The exit code, once it has ended by itself or after a signal."""
         code = self._process.wait(timeout_s)
         self._reader.join(5)
         return code

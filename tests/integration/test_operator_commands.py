@@ -25,7 +25,7 @@ def test_status_of_nothing_says_so() -> None:
 
 def test_a_second_cluster_on_the_same_port_is_refused(cluster: Cluster, tmp_path: Path) -> None:
     second = Cluster(cluster.config, tmp_path)
-    assert second.interrupt() == 1
+    assert second.wait_for_end(timeout_s=60) == 1
     assert any("in use" in line for line in second.output), second.output
 
 

@@ -1,0 +1,69 @@
+"""What ``serve_config.yaml`` may say of a deployment."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from deployments.args import ModelArgs, Route, RouterArgs, RouterPolicy
+from models.spec import ModelSpec
+
+
+def test_a_name_is_enough_for_a_model() -> None:
+    args = ModelArgs(model="minilm")
+    assert isinstance(args, ModelSpec)
+    assert (args.min_replicas, args.max_replicas, args.node_memory) == (1, 1, None)
+
+
+@pytest.mark.parametrize(("written", "num_bytes"), [("8GiB", 8 * 1024**3), ("500MB", 500_000_000), (1024, 1024)])
+def test_node_memory_takes_units(written: object, num_bytes: int) -> None:
+    assert ModelArgs.model_validate({"model": "m", "node_memory": written}).node_memory == num_bytes
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("replicas", 2),
+        ("num_cpus", 0),
+        ("num_threads", 0),
+        ("max_replicas", 0),
+        ("min_replicas", -1),
+        ("max_queued_requests", 0),
+        ("node_memory", "much"),
+    ],
+)
+def test_what_is_not_understood_of_a_model_is_refused(field: str, value: object) -> None:
+    with pytest.raises(ValidationError, match=field):
+        ModelArgs.model_validate({"model": "m", field: value})
+
+
+def test_fewer_replicas_at_most_than_at_least_are_refused() -> None:
+    with pytest.raises(ValidationError, match="min_replicas 3 exceeds max_replicas 2"):
+        ModelArgs(model="m", min_replicas=3, max_replicas=2)
+
+
+def test_a_default_timeout_above_the_largest_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"request_timeout_s 20.0 exceeds max_request_timeout_s 10.0"):
+        RouterArgs(request_timeout_s=20, max_request_timeout_s=10)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("port", 8000), ("num_replicas", 0), ("ready_wait_s", -1), ("status_period_s", 0), ("max_body_bytes", 0)],
+)
+def test_what_is_not_understood_of_the_router_is_refused(field: str, value: object) -> None:
+    with pytest.raises(ValidationError, match=field):
+        RouterArgs.model_validate({field: value})
+
+
+def test_a_route_takes_a_whole_number_for_its_version() -> None:
+    policy = RouterPolicy.model_validate({"routes": {"minilm": {"version": 2}}})
+    assert policy.routes == {"minilm": Route(version="2")}
+
+
+@pytest.mark.parametrize(
+    "written", [{"routes": {"a b": {"version": "1"}}}, {"routes": {"m": {"version": 1.5}}}, {"rules": {}}]
+)
+def test_what_is_not_understood_of_the_policy_is_refused(written: object) -> None:
+    with pytest.raises(ValidationError):
+        RouterPolicy.model_validate(written)
