@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -33,7 +34,10 @@ class PollPeriods:
     settled_s: float = 10.0
 
 
-def serve(config: ConfigArgument) -> None:
+LogsOption = Annotated[bool, typer.Option("--logs", help="Show all of Ray's output, the access log included.")]
+
+
+def serve(config: ConfigArgument, logs: LogsOption = False) -> None:
     """Run the cluster of a configuration on this machine until Ctrl-C.
 
     Checks the file, imports the models that are not in the store yet, runs Ray's `serve run`, tells how each
@@ -44,7 +48,7 @@ def serve(config: ConfigArgument) -> None:
     loaded = load_deployable(config)
     require_free_port(loaded.http.host, loaded.http.port)
     manifests = import_what_can_be(loaded.model_args, Console(stderr=True))
-    output = ServeOutput(lambda line: typer.echo(line, err=True))
+    output = ServeOutput(lambda line: typer.echo(line, err=True), everything=logs)
     with StopSignals() as signals:
         child = ChildProcess(serve_command(config), serve_environment(os.environ), output.line)
         try:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 
 from deployments.states import ModelState
+from models.errors import ModelUnavailableError
 
 logger = logging.getLogger("ray.serve")
 
@@ -28,7 +29,10 @@ class Catalog:
         return self._states
 
     async def refresh(self) -> None:
-        """Return with a picture that was begun no earlier than the refresh under way."""
+        """Return with a picture that was begun no earlier than the refresh under way.
+
+        ModelUnavailableError when Serve cannot be asked.
+        """
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.create_task(self._refresh())
         await asyncio.shield(self._refreshing)
@@ -38,9 +42,12 @@ class Catalog:
         while True:
             try:
                 await self.refresh()
-            except Exception:
+            except ModelUnavailableError:
                 logger.warning("Could not ask Serve what is live; the last picture stays.", exc_info=True)
             await asyncio.sleep(self._period_s)
 
     async def _refresh(self) -> None:
-        self._states = await asyncio.to_thread(self._fetch)
+        try:
+            self._states = await asyncio.to_thread(self._fetch)
+        except Exception as error:  # whatever the controller's trouble is, the picture stays
+            raise ModelUnavailableError(f"Serve does not say what is live: {error}") from error

@@ -9,7 +9,12 @@ from typing import Any, TypeVar, cast
 
 from ray import serve
 from ray.exceptions import RayActorError, RayError, RayTaskError, TaskCancelledError
-from ray.serve.exceptions import BackPressureError, RayServeException
+from ray.serve.exceptions import (
+    BackPressureError,
+    DeploymentUnavailableError,
+    RayServeException,
+    ReplicaUnavailableError,
+)
 from ray.serve.handle import DeploymentHandle, DeploymentResponse, DeploymentResponseGenerator
 
 from deployments.clients import ModelClient
@@ -43,8 +48,8 @@ class ServeClients:
     async def _resolve(self, version: VersionId) -> ServeClient:
         try:
             handle = await asyncio.to_thread(serve.get_app_handle, str(version))
-        except RayServeException as error:
-            raise ModelUnavailableError(f"model {version} is not deployed any more: {error}") from error
+        except (RayError, RayServeException) as error:
+            raise ModelUnavailableError(f"model {version} cannot be reached: {error}") from error
         return ServeClient(version, handle)
 
 
@@ -106,4 +111,11 @@ class ServeClient:
             return ModelUnavailableError(f"the call to {self._version} was cancelled: its replica is stopping")
         if isinstance(error, RayActorError):
             return ModelUnavailableError(f"a replica of {self._version} died: {error}")
-        return ModelUnavailableError(f"model {self._version} cannot be called: {error}")
+        return ModelUnavailableError(f"model {self._version} cannot be called: {_words(error)}")
+
+
+def _words(error: Exception) -> str:
+    """``str`` of two of Serve's errors gives only their arguments."""
+    if isinstance(error, DeploymentUnavailableError | ReplicaUnavailableError):
+        return error.message
+    return str(error)

@@ -16,6 +16,7 @@ from cluster.serve import PollPeriods, ServeSession
 from cluster.serve_config import ServeConfig
 from cluster.serve_output import ServeOutput, serve_command
 from cluster.serve_schema import HttpAddress
+from deployments.args import ModelArgs
 from models.errors import ConfigError, StowageError
 from models.manifest import Manifest, TokenizerFacts
 from models.types import Task, WeightFormat
@@ -75,7 +76,8 @@ def manifest(version: str = "1", task: Task = Task.GENERATE, *, chat: bool = Tru
 
 
 def session(port: int, child: ChildProcess, output: ServeOutput) -> ServeSession:
-    config = ServeConfig(HttpAddress("127.0.0.1", port, secure=False), "router", ())
+    models = tuple(ModelArgs(model="m", version=version) for version in ("1", "2"))
+    config = ServeConfig(HttpAddress("127.0.0.1", port, secure=False), "router", models)
     return ServeSession(config, [manifest("1"), manifest("2")], child, output)
 
 
@@ -84,7 +86,7 @@ def test_a_session_tells_what_changes_then_the_urls_and_ends_on_ctrl_c(
 ) -> None:
     port = int(closed_url.rpartition(":")[2])
     shown: list[str] = []
-    output = ServeOutput(shown.append)
+    output = ServeOutput(shown.append, everything=True)
     with StopSignals() as signals:
         child = ChildProcess([sys.executable, "-c", cluster_program(port, 4)], os.environ, output.line)
         session(port, child, output).watch(signals, QUICK)
@@ -199,3 +201,26 @@ def test_the_first_call_fits_the_task(model: Manifest, path: str) -> None:
 )
 def test_the_url_of_every_interface_is_the_loopback_s(host: str, secure: bool, url: str) -> None:
     assert HttpAddress(host, 80, secure).base_url == url
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (
+            "(ServeController pid=7) INFO 2026-11-22 07:07:39,917 controller 7 -- Deploying new app 'router'.",
+            False,
+        ),
+        ("\x1b[36m(ServeReplica:m@1:Model pid=7)\x1b[0m ", False),
+        ("2026-11-22 07:07:34,183\tINFO scripts.py:489 -- Running config file: 'serve_config.yaml'.", False),
+        ("(ServeReplica:m@1:Model pid=7) Loading weights: 100%|####| 103/103 [00:00<00:00]", False),
+        ("(ServeController pid=7) ERROR 2026-11-22 07:07:39,917 controller 7 -- Deploying app failed:", True),
+        ("(ServeController pid=7) Traceback (most recent call last):", True),
+        ("(raylet) Task failed.", True),
+    ],
+)
+def test_only_warnings_and_errors_are_shown_unless_everything_is_asked_for(line: str, shown: bool) -> None:
+    seen: list[str] = []
+    ServeOutput(seen.append).line(line)
+    assert seen == ([line] if shown else [])
+    ServeOutput(seen.append, everything=True).line(line)
+    assert seen[-1] == line

@@ -1,0 +1,228 @@
+"""Ray's errors become ours, and a call that nobody waits for is cancelled. Serve's handles are stood in for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from ray import serve
+from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError, TaskCancelledError
+from ray.serve._private.common import DeploymentID
+from ray.serve.exceptions import (
+    BackPressureError,
+    DeploymentUnavailableError,
+    RayServeException,
+    ReplicaUnavailableError,
+    RequestCancelledError,
+)
+from ray.serve.handle import DeploymentHandle
+
+from deployments.handles import ServeClient, ServeClients
+from models.errors import (
+    ContextLengthError,
+    EngineError,
+    InvalidRequestError,
+    ModelUnavailableError,
+    OverloadedError,
+    StowageError,
+    WrongTaskError,
+)
+from models.types import EmbeddingRequest, GenerationChunk, GenerationRequest, InferRequest, VersionId
+
+from .live_models import CHUNKS, EMBEDDING, TENSORS
+
+VERSION = VersionId("m", "1")
+GENERATION = GenerationRequest("r", "hello")
+
+
+@dataclass
+class Response:
+    """What ``remote`` gives: to be awaited or iterated, and cancelled."""
+
+    result: object = None
+    chunks: tuple[GenerationChunk, ...] = ()
+    error: Exception | None = None
+    endless: bool = False
+    cancelled: bool = False
+
+    def __await__(self) -> Generator[Any, None, object]:
+        if self.endless:
+            yield from asyncio.Event().wait().__await__()
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+    async def __aiter__(self) -> AsyncIterator[GenerationChunk]:
+        for chunk in self.chunks:
+            yield chunk
+        await self
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+@dataclass
+class Handle:
+    """A deployment handle that knows one response, and counts how often it was configured."""
+
+    response: Response
+    requests: list[tuple[str, object]] = field(default_factory=list)
+    configured: list[tuple[str, bool]] = field(default_factory=list)
+    method_name: str = ""
+
+    def options(self, *, method_name: str, stream: bool = False) -> Handle:
+        self.configured.append((method_name, stream))
+        return Handle(self.response, self.requests, self.configured, method_name)
+
+    def remote(self, request: object) -> Response:
+        self.requests.append((self.method_name, request))
+        return self.response
+
+
+def client(response: Response) -> ServeClient:
+    return ServeClient(VERSION, cast("DeploymentHandle[Any]", Handle(response)))
+
+
+def raised_in_replica(cause: Exception) -> Exception:
+    """What a caller of Serve sees of an exception in a replica."""
+    make: Callable[..., RayTaskError] = RayTaskError
+    error = make("generate", "Traceback ...", cause, proctitle="ray::m@1", pid=1, ip="127.0.0.1")
+    seen: Exception = error.as_instanceof_cause()  # type: ignore[no-untyped-call]
+    return seen
+
+
+DEPLOYMENT = DeploymentID("Model", "m@1")
+TRANSLATED: list[tuple[Exception, type[StowageError], str]] = [
+    (raised_in_replica(ContextLengthError("too long")), ContextLengthError, "too long"),
+    (raised_in_replica(WrongTaskError("it embeds")), WrongTaskError, "it embeds"),
+    (raised_in_replica(ValueError("bug")), EngineError, r"m@1 failed: ValueError\('bug'\)"),
+    (BackPressureError(12, 10), OverloadedError, "model m@1 has 12 requests waiting"),
+    (TaskCancelledError(), ModelUnavailableError, "its replica is stopping"),
+    (RequestCancelledError("r"), ModelUnavailableError, "its replica is stopping"),
+    (RayActorError(), ModelUnavailableError, "a replica of m@1 died: The actor experienced an error"),
+    (ActorUnavailableError("no network", None), ModelUnavailableError, "a replica of m@1 died: .*no network"),
+    (DeploymentUnavailableError(DEPLOYMENT), ModelUnavailableError, "it failed to deploy"),
+    (ReplicaUnavailableError("abc"), ModelUnavailableError, "Replica abc is no longer available"),
+    (RayServeException("no such thing"), ModelUnavailableError, "cannot be called: no such thing"),
+]
+each_error = pytest.mark.parametrize(
+    ("error", "expected", "message"), TRANSLATED, ids=[type(error).__name__ for error, *_ in TRANSLATED]
+)
+
+
+@each_error
+async def test_errors_of_a_call_are_translated(
+    error: Exception, expected: type[StowageError], message: str
+) -> None:
+    with pytest.raises(StowageError, match=message) as translated:
+        await client(Response(error=error)).embed(EmbeddingRequest(("hello",)))
+    assert type(translated.value) is expected
+    assert translated.value.__cause__ is error
+
+
+@each_error
+async def test_errors_amid_a_stream_are_translated(
+    error: Exception, expected: type[StowageError], message: str
+) -> None:
+    chunks = client(Response(chunks=CHUNKS[:1], error=error)).generate(GENERATION)
+    assert await anext(chunks) == CHUNKS[0]
+    with pytest.raises(StowageError, match=message) as translated:
+        await anext(chunks)
+    assert type(translated.value) is expected
+
+
+async def test_what_an_error_carries_arrives() -> None:
+    cause = InvalidRequestError("13 is too many", remedy="use 12", param="max_tokens")
+    with pytest.raises(InvalidRequestError, match=r"13 is too many \(use 12\)") as translated:
+        await client(Response(error=raised_in_replica(cause))).infer(InferRequest(()))
+    assert translated.value.param == "max_tokens"
+
+
+async def test_a_full_queue_is_worth_another_try_soon() -> None:
+    with pytest.raises(OverloadedError) as translated:
+        await client(Response(error=BackPressureError(12, 10))).infer(InferRequest(()))
+    assert translated.value.retry_after_s == 1
+
+
+async def test_an_error_that_is_not_rays_is_left_alone() -> None:
+    with pytest.raises(ZeroDivisionError):
+        await client(Response(error=ZeroDivisionError())).infer(InferRequest(()))
+
+
+async def test_results_come_through_with_one_configured_handle_for_each_method() -> None:
+    handle = Handle(Response(result=EMBEDDING, chunks=CHUNKS))
+    served = ServeClient(VERSION, cast("DeploymentHandle[Any]", handle))
+    embedding, tensors = EmbeddingRequest(("hello",)), InferRequest(())
+    for _ in range(2):
+        assert [chunk async for chunk in served.generate(GENERATION)] == list(CHUNKS)
+        assert await served.embed(embedding) is EMBEDDING
+    handle.response.result = TENSORS
+    assert await served.infer(tensors) is TENSORS
+    assert handle.configured == [("generate", True), ("embed", False), ("infer", False)]
+    assert handle.requests[-2:] == [("embed", embedding), ("infer", tensors)]
+    assert not handle.response.cancelled
+
+
+async def test_a_stream_that_is_closed_early_is_cancelled() -> None:
+    response = Response(chunks=CHUNKS)
+    async with aclosing(client(response).generate(GENERATION)) as chunks:
+        await anext(chunks)
+    assert response.cancelled
+
+
+async def test_a_stream_whose_reader_is_cancelled_is_cancelled() -> None:
+    response = Response(endless=True)
+    reader = asyncio.ensure_future(anext(client(response).generate(GENERATION)))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    reader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    assert response.cancelled
+
+
+async def test_a_call_whose_caller_is_cancelled_is_cancelled() -> None:
+    response = Response(endless=True)
+    call = asyncio.create_task(client(response).infer(InferRequest(())))
+    await asyncio.sleep(0)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert response.cancelled
+
+
+async def test_a_handle_is_resolved_once_for_each_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolved: list[str] = []
+
+    def get_app_handle(name: str) -> Handle:
+        resolved.append(name)
+        return Handle(Response())
+
+    monkeypatch.setattr(serve, "get_app_handle", get_app_handle)
+    clients = ServeClients()
+    first = await clients.client(VERSION)
+    assert await clients.client(VERSION) is first
+    assert await clients.client(VersionId("m", "2")) is not first
+    assert resolved == ["m@1", "m@2"]
+
+
+@pytest.mark.parametrize("error", [RayServeException("no application m@1"), RayActorError()])
+async def test_an_application_that_is_gone_is_unavailable_and_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    answers: list[Exception | None] = [error, None]
+
+    def get_app_handle(_: str) -> Handle:
+        if answer := answers.pop(0):
+            raise answer
+        return Handle(Response())
+
+    monkeypatch.setattr(serve, "get_app_handle", get_app_handle)
+    clients = ServeClients()
+    with pytest.raises(ModelUnavailableError, match="model m@1 cannot be reached"):
+        await clients.client(VERSION)
+    await clients.client(VERSION)
