@@ -94,9 +94,11 @@ def test_an_optional_package_has_one_adapter(package: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("loaded", "unwanted"), [(PLANNING, (*HEAVY, "ray")), (BUILDING, HEAVY)], ids=["planning", "building"]
+    ("loaded", "unwanted"),
+    [(PLANNING, (*HEAVY, "ray")), (["deployments.api.app"], (*HEAVY, "ray")), (BUILDING, HEAVY)],
+    ids=["planning", "protocols", "building"],
 )
-def test_planning_and_the_command_line_load_nothing_heavy(loaded: list[str], unwanted: tuple[str, ...]) -> None:
+def test_what_only_plans_or_speaks_loads_nothing_heavy(loaded: list[str], unwanted: tuple[str, ...]) -> None:
     code = f"import sys, {', '.join(loaded)}\nprint([name for name in {unwanted} if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (ran.stdout.strip(), ran.stderr) == ("[]", "")

@@ -76,7 +76,7 @@ def manifest(version: str = "1", task: Task = Task.GENERATE, *, chat: bool = Tru
 
 
 def session(port: int, child: ChildProcess, output: ServeOutput) -> ServeSession:
-    models = tuple(ModelArgs(model="m", version=version) for version in ("1", "2"))
+    models = tuple((("applications", number), ModelArgs(model="m", version=str(number))) for number in (1, 2))
     config = ServeConfig(HttpAddress("127.0.0.1", port, secure=False), "router", models)
     return ServeSession(config, [manifest("1"), manifest("2")], child, output)
 
@@ -207,7 +207,7 @@ def test_the_url_of_every_interface_is_the_loopback_s(host: str, secure: bool, u
     ("line", "shown"),
     [
         (
-            "(ServeController pid=7) INFO 2026-11-22 07:07:39,917 controller 7 -- Deploying new app 'router'.",
+            "(ServeController pid=7) INFO 2026-11-22 07:07:39,917 controller 7 -- Deploying.",
             False,
         ),
         ("\x1b[36m(ServeReplica:m@1:Model pid=7)\x1b[0m ", False),
