@@ -55,6 +55,16 @@ def test_a_model_that_does_not_fit_is_refused_with_the_sum(restored: Cluster) ->
     assert embed(restored, "minilm@9").status_code == 503
 
 
+def test_a_sleeping_model_is_listed_and_wakes_for_a_request(restored: Cluster) -> None:
+    add_copy(restored, min_replicas=0)
+    assert restored.wait_status("minilm@9", "asleep", timeout_s=90)["ready"]
+    listed = httpx.get(f"{restored.base_url}/v1/models", timeout=30).json()["data"]
+    assert "minilm@9" in {entry["id"] for entry in listed}
+    assert not restored.pids("minilm@9")
+    assert embed(restored, "minilm@9").status_code == 200
+    assert restored.pids("minilm@9")
+
+
 def test_a_killed_replica_comes_back_and_no_call_hangs(cluster: Cluster, client: OpenAI) -> None:
     (pid,) = cluster.pids("minilm@2")
     os.kill(pid, signal.SIGKILL)

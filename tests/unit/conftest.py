@@ -4,6 +4,11 @@ import sys
 from typing import NoReturn
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more of what else the machine does than of the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def _refuse(*args: object, **kwargs: object) -> NoReturn:

@@ -240,6 +240,16 @@ async def test_cancelling_the_call_cancels_the_work(
     assert replica.ended
 
 
+async def test_cancelling_as_the_first_chunk_arrives_cancels_the_work(plane: DataPlane, replica: Replica) -> None:
+    call = asyncio.create_task(plane.generate("m", GENERATION, LONG_S))
+    await replica.called.wait()
+    replica.answer.set()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert replica.ended
+
+
 @pytest.mark.parametrize("num_read", [0, 1, 2])
 async def test_closing_the_stream_ends_the_generation(plane: DataPlane, replica: Replica, num_read: int) -> None:
     replica.answer.set()

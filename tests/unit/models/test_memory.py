@@ -20,7 +20,6 @@ from models.memory import (
     resolve_max_model_len,
 )
 from models.spec import EngineName, Limits
-
 from tests.unit.manifests import ADDER, MINILM, SMOLLM2
 
 Served = tuple[Manifest, EngineName]

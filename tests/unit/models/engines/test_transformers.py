@@ -28,7 +28,7 @@ from models.types import (
 
 from .tiny_llama import Reference, Result, TinyLlama, write_tiny_llama
 
-LIMITS = Limits(max_model_len=128, max_num_seqs=4, max_batch_tokens=64, page_size=8)
+LIMITS = Limits(max_model_len=256, max_num_seqs=4, max_batch_tokens=64, page_size=8)
 GREEDY = SamplingParams(temperature=0, max_tokens=30)
 PROMPTS = ["The quick", "naïve café", "def f(x):", "你好世界", "Hello " * 12, "a", "😀", "over the lazy dog, and"]
 CONVERSATION = Conversation((ChatMessage("user", "Hello"),))
@@ -125,15 +125,13 @@ async def test_an_end_token_ends_a_generation_and_is_not_shown(
     assert result == reference.greedy(tiny.ending_prompt, 30)
 
 
-async def test_full_sequences_fit_all_at_once(engine: TransformersEngine) -> None:
-    """The plan's pages are enough for every place at its full length."""
-    sampling = [SamplingParams(seed=seed) for seed in range(LIMITS.max_num_seqs)]
-    results = await asyncio.gather(*(generate(engine, "abc", each) for each in sampling))
-    full = [
-        each.usage.total_tokens for each in results if each.usage and each.finish_reason is FinishReason.LENGTH
-    ]
-    assert full
-    assert set(full) == {128}
+async def test_full_sequences_fit_all_at_once(engine: TransformersEngine, reference: Reference) -> None:
+    """The plan's pages are enough for every place at its full length; prompts are longer than one step."""
+    prompts = [tuple((13 * first + place) % 390 + 1 for place in range(250)) for first in range(4)]
+    to_the_end = SamplingParams(temperature=0)
+    results = await asyncio.gather(*(generate(engine, prompt, to_the_end) for prompt in prompts))
+    assert results == [reference.greedy(prompt, 6) for prompt in prompts]
+    assert max(result.usage.total_tokens for result in results if result.usage) == LIMITS.max_model_len
 
 
 async def test_a_stop_string_ends_a_generation_before_it(engine: TransformersEngine, reference: Reference) -> None:
@@ -165,10 +163,10 @@ async def test_other_seeds_and_no_seed_give_other_texts(engine: TransformersEngi
 
 
 async def test_a_request_that_can_never_be_served_is_refused_before_it_starts(engine: TransformersEngine) -> None:
-    with pytest.raises(ContextLengthError, match="max_tokens 128 exceed"):
-        await generate(engine, "a", SamplingParams(max_tokens=128))
-    with pytest.raises(ContextLengthError, match="the prompt has 128 tokens"):
-        await generate(engine, (1,) * 128, GREEDY)
+    with pytest.raises(ContextLengthError, match="max_tokens 256 exceed"):
+        await generate(engine, "a", SamplingParams(max_tokens=256))
+    with pytest.raises(ContextLengthError, match="the prompt has 256 tokens"):
+        await generate(engine, (1,) * 256, GREEDY)
     with pytest.raises(InvalidRequestError, match="outside the vocabulary"):
         await generate(engine, (10**6,), GREEDY)
     with pytest.raises(InvalidRequestError, match="stop string is empty"):
@@ -176,26 +174,31 @@ async def test_a_request_that_can_never_be_served_is_refused_before_it_starts(en
     await idle(engine)
 
 
-async def test_closing_the_generator_cancels_and_frees_its_pages(engine: TransformersEngine) -> None:
+async def test_closing_the_generator_cancels_at_the_next_step_and_frees_its_pages(
+    engine: TransformersEngine,
+) -> None:
     chunks = start(engine, "Hello " * 12, SamplingParams(seed=3))
     await anext(chunks)
     running = engine.stats()
-    assert (running.num_running, running.num_kv_pages) == (1, 64)
-    assert running.num_kv_pages_used >= 72 // LIMITS.page_size
+    assert (running.num_running, running.num_kv_pages) == (1, 128)
+    assert running.num_kv_pages_used >= 9  # for the 72 tokens of the prompt
     await chunks.aclose()
+    num_steps = engine._manager.current_batch
     await idle(engine)
+    assert engine._manager.current_batch - num_steps <= 2  # one under way, and one begun before the loop looked
     assert engine._manager.output_router.result_handlers == {}
 
 
 async def test_cancelling_the_reader_cancels_what_runs_and_what_waits(engine: TransformersEngine) -> None:
     readers = [asyncio.create_task(generate(engine, "abc", SamplingParams(seed=seed))) for seed in range(8)]
     await until(lambda: engine.stats().num_waiting > 0 and engine.stats().num_running > 0)
+    num_steps = engine._manager.current_batch
     for reader in readers:
         reader.cancel()
-    assert all(
-        isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*readers, return_exceptions=True)
-    )
+    ends = await asyncio.gather(*readers, return_exceptions=True)
+    assert all(isinstance(end, asyncio.CancelledError) for end in ends)
     await idle(engine)
+    assert engine._manager.current_batch - num_steps < 20  # there were hundreds to go
 
 
 async def test_a_shared_prefix_is_held_once(engine: TransformersEngine, reference: Reference) -> None:

@@ -1,0 +1,85 @@
+"""The README's own calls, run against a real cluster: they print what it says they print."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import pytest
+
+from tests.integration.cluster import BIN, ROOT, Cluster
+from tests.markdown import Example, blocks, examples
+
+README = (ROOT / "README.md").read_text()
+ADDRESS = "127.0.0.1:8000"
+STARTED, *CALLS = examples(README)
+VARYING = {"created"}
+
+
+def run(example: Example, cluster: Cluster) -> str:
+    """What the example prints. Its address and its configuration become those of ``cluster``."""
+    text = example.command.text.replace(ADDRESS, cluster.base_url.removeprefix("http://"))
+    text = text.replace("serve_config.yaml", str(cluster.folder / "serve_config.yaml"))
+    shell = ["bash", "-euc", text] if example.command.language == "sh" else [sys.executable, "-c", text]
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        shell, capture_output=True, text=True, timeout=120, check=False, env={**os.environ, "PATH": path}
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def matches(written: str, printed: str) -> bool:
+    """Whether the text is as written, where ``...`` stands for anything and the width of gaps does not count."""
+    parts = (re.escape(part.strip()) for part in _single_gaps(written).split("..."))
+    return re.fullmatch(".*".join(parts), _single_gaps(printed), re.DOTALL) is not None
+
+
+def _single_gaps(text: str) -> str:
+    return "\n".join(" ".join(line.split()) for line in text.strip().splitlines())
+
+
+def same(written: object, printed: object) -> bool:
+    """Whether two JSON values are the same, but for what every reply has of its own."""
+    if isinstance(written, Mapping) and isinstance(printed, Mapping):
+        return written.keys() == printed.keys() and all(
+            key in VARYING or same(value, printed[key]) for key, value in written.items()
+        )
+    if isinstance(written, list) and isinstance(printed, list):
+        return len(written) == len(printed) and all(map(same, written, printed))
+    if isinstance(written, str) and isinstance(printed, str):
+        return matches(written, printed)
+    return written == printed
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.command.text.split("\n", 1)[0][:60])
+def test_a_call_prints_what_the_readme_says(cluster: Cluster, call: Example) -> None:
+    printed = run(call, cluster)
+    if call.output.language == "json":
+        assert same(json.loads(call.output.text), json.loads(printed)), printed
+    else:
+        assert matches(call.output.text, printed), printed
+
+
+def test_the_start_prints_what_the_readme_says(cluster: Cluster) -> None:
+    assert STARTED.command.text == "make serve\n"
+    printed = "\n".join(cluster.output)
+    written = STARTED.output.text.replace(ADDRESS, cluster.base_url.removeprefix("http://"))
+    assert matches(f"...{written}...", printed), printed
+
+
+def test_each_client_is_shown() -> None:
+    code = "".join(call.command.text for call in CALLS)
+    assert all(client in code for client in ("curl ", "import OpenAI", "tritonclient", "stowage plan"))
+    assert len(CALLS) == len(blocks(README, "sh", "python")) - 1, "an example has no output"
+
+
+def test_another_text_does_not_match() -> None:
+    assert matches("a  b ... d", "a b\nc d")
+    assert not matches("a ... d", "a b c")
+    assert not same({"a": [1, "x..."]}, {"a": [1, "y"]})
+    assert not same({"a": 1}, {"a": 1, "b": 2})
