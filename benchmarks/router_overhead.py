@@ -20,8 +20,8 @@ CONNECTIONS = (1, 8, 32)
 PATHS = {"stowage": "/v2/models/noop/infer", "chain": "/chain/infer"}
 PORT = 8101
 CLAIM = (
-    "What the router costs. `stowage`: an infer call of the Open Inference Protocol through Stowage's router, to a "
-    "model that answers with a constant. `chain`: the least that two Ray Serve deployments can do."
+    "What the router costs. `stowage`: an infer call of the Open Inference Protocol through Stowage's router, to "
+    "a model that answers with a constant. `chain`: the least that two Ray Serve deployments can do."
 )
 
 _WARM_UP_S = 2

@@ -177,7 +177,8 @@ def method(plan: Plan, samples: Sequence[Sample]) -> list[str]:
 
 def tables(samples: Sequence[Sample]) -> list[Table]:
     """Ours over theirs, and all medians."""
-    pairs, absolute = [], {}
+    pairs: list[Pair] = []
+    absolute: dict[str, list[Sample]] = {}
     for clients in CLIENTS:
         ours, theirs = (_select(samples, target, clients) for target in TARGETS)
         pairs.append(Pair(f"{clients} clients", ours, theirs))

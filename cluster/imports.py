@@ -17,7 +17,7 @@ from models.store import StoredModel, open_store
 def import_version(spec: ModelSpec, location: str, console: Console) -> StoredModel:
     """The version in the store at ``location``, imported unless it is there. StoreError when it cannot be had,
     or when the one that is there was made from something else than ``spec`` says."""
-    from models.importer import import_model  # noqa: PLC0415  only an import needs what converts weights
+    from models.importing.importer import import_model  # noqa: PLC0415  only an import needs what converts weights
 
     with shown_progress(console) as progress:
         return import_model(spec, open_store(location, progress=progress), progress)

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ValidationError
 from cluster.config_file import Complaint, ConfigFile, Problem, YamlPath, child
 from cluster.schema_check import nearest, schema_complaints
 from cluster.serve_schema import HttpAddress, http_address, part_complaints, whole_complaints
-from deployments.args import ModelArgs, RouterArgs, RouterPolicy
+from deployments.args import ModelArgs, RouterArgs
+from deployments.routing.policy import RouterPolicy
 from models.errors import ConfigError
 from models.types import VersionId
 

@@ -1,12 +1,12 @@
-"""What ``serve_config.yaml`` may say: the arguments of the two builders and the router's policy."""
+"""What ``serve_config.yaml`` may say under ``args``: the arguments of the two builders."""
 
 from __future__ import annotations
 
 from typing import Self
 
-from pydantic import ByteSize, Field, field_validator, model_validator
+from pydantic import ByteSize, Field, model_validator
 
-from models.manifest import Frozen, Name, Version
+from models.manifest import Frozen
 from models.spec import ModelSpec
 from models.store import DEFAULT_STORE
 
@@ -58,20 +58,3 @@ class RouterArgs(Frozen):
                 f"max_request_timeout_s {self.max_request_timeout_s}"
             )
         return self
-
-
-class Route(Frozen):
-    """Where a public model name leads."""
-
-    version: Version
-
-    @field_validator("version", mode="before")
-    @classmethod
-    def _quote_numbers(cls, value: object) -> object:
-        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-class RouterPolicy(Frozen):
-    """The Router's ``user_config``, changed in place. A name without a route leads to its newest ready version."""
-
-    routes: dict[Name, Route] = Field(default_factory=dict)

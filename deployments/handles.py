@@ -17,7 +17,7 @@ from ray.serve.exceptions import (
 )
 from ray.serve.handle import DeploymentHandle, DeploymentResponse, DeploymentResponseGenerator
 
-from deployments.clients import ModelClient
+from deployments.dataplane.clients import ModelClient
 from models.errors import EngineError, ModelUnavailableError, OverloadedError, StowageError
 from models.types import (
     EmbeddingRequest,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from deployments.args import ModelArgs
-from models.importer import import_model
+from models.importing.importer import import_model
 from models.progress import LogProgress
 from models.store import StoredModel, open_store
 

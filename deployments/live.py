@@ -12,7 +12,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.schema import ApplicationDetails, DeploymentDetails, ReplicaDetails, ServeInstanceDetails
 
 from deployments.cards import load_card
-from deployments.states import ApplicationView, ModelState, ReplicaView, read_states
+from deployments.routing.states import ApplicationView, ModelState, ReplicaView, read_states
 from models.types import ModelCard
 
 

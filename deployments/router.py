@@ -9,12 +9,13 @@ from ray import serve
 from starlette.applications import Starlette
 
 from deployments.api.app import build_app
-from deployments.api.settings import ApiSettings
-from deployments.args import RouterArgs, RouterPolicy
-from deployments.catalog import Catalog
-from deployments.dataplane import DataPlane, Patience
+from deployments.api.http.settings import ApiSettings
+from deployments.args import RouterArgs
+from deployments.dataplane.catalog import Catalog
+from deployments.dataplane.operations import DataPlane, Patience
 from deployments.handles import ServeClients
 from deployments.live import fetch_states
+from deployments.routing.policy import RouterPolicy
 
 
 @serve.ingress()

@@ -6,14 +6,21 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from models.types import NAME_PATTERN, VERSION_PATTERN, Pooling, Task, VersionId, WeightFormat
 
 MANIFEST_FILE = "manifest.json"
 
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
-Version = Annotated[str, StringConstraints(pattern=f"^{VERSION_PATTERN}$")]
+
+
+def _number_as_text(value: object) -> object:
+    """YAML reads an unquoted 1 as a number; as a version it is the text "1"."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Version = Annotated[str, BeforeValidator(_number_as_text), StringConstraints(pattern=f"^{VERSION_PATTERN}$")]
 
 
 def _inside_the_folder(path: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field, StringConstraints
 
 from models.manifest import Frozen, Name, Version
 from models.types import Task, VersionId
@@ -48,11 +48,6 @@ class ModelSpec(Frozen):
     dtype: DType | None = None
     limits: Limits = Limits()
     allow_pickle: bool = False
-
-    @field_validator("version", mode="before")
-    @classmethod
-    def _quote_numbers(cls, value: object) -> object:
-        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
     @property
     def id(self) -> VersionId:

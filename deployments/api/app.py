@@ -11,15 +11,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.api import health
-from deployments.api.disconnect import ConnectionMiddleware
-from deployments.api.errors import ErrorFormat, report, respond
-from deployments.api.middleware import AdmissionMiddleware, ErrorMiddleware, RequestIdMiddleware, request_id_of
+from deployments.api.http.disconnect import ConnectionMiddleware
+from deployments.api.http.errors import ErrorFormat, report, respond
+from deployments.api.http.middleware import (
+    AdmissionMiddleware,
+    ErrorMiddleware,
+    RequestIdMiddleware,
+    request_id_of,
+)
+from deployments.api.http.settings import ApiSettings
 from deployments.api.oip import routes as oip
 from deployments.api.oip.errors import error_body as oip_error
 from deployments.api.openai import routes as openai
 from deployments.api.openai.errors import error_body as openai_error
-from deployments.api.settings import ApiSettings
-from deployments.dataplane import DataPlane
+from deployments.dataplane.operations import DataPlane
 
 
 def build_app(dataplane: DataPlane, settings: ApiSettings) -> Starlette:

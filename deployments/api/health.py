@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from deployments.dataplane import DataPlane
-from deployments.states import ModelState
+from deployments.dataplane.operations import DataPlane
+from deployments.routing.states import ModelState
 
 
 class ModelReadiness(TypedDict):

@@ -5,12 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from deployments.args import RouterPolicy
-from deployments.states import ModelState
+from pydantic import Field
+
+from deployments.routing.states import ModelState
 from models.errors import InvalidRequestError, ModelNotFoundError
+from models.manifest import Frozen, Name, Version
 from models.types import VersionId
 
 _RUNS = re.compile(r"(\d+)")
+
+
+class Route(Frozen):
+    """Where a public model name leads."""
+
+    version: Version
+
+
+class RouterPolicy(Frozen):
+    """The Router's ``user_config``, changed in place. A name without a route leads to its newest ready version."""
+
+    routes: dict[Name, Route] = Field(default_factory=dict)
 
 
 def choose_version(model: str, policy: RouterPolicy, states: Sequence[ModelState]) -> ModelState:

@@ -52,9 +52,10 @@ class IncrementalDetokenizer:
         if token is None or self._is_skipped(token_id):
             return ""
         previous, self._previous = self._previous, [token_id]
-        if (encoded := self._bytes_of(token)) is not None:
-            return self._utf8.decode(encoded)
-        return self.flush() + self._text_added(previous, token_id)
+        encoded = self._bytes_of(token)
+        if encoded is None or (not previous and encoded == b" "):  # a decoder may strip the first space of all
+            return self.flush() + self._text_added(previous, token_id)
+        return self._utf8.decode(encoded)
 
     def _is_skipped(self, token_id: int) -> bool:
         return self._skip_special_tokens and (

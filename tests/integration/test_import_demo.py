@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from models.importer import import_model
+from models.importing.importer import import_model
 from models.local_store import LocalStore
 from models.manifest import EmbeddingFacts
 from models.progress import NoProgress

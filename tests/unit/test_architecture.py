@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .source_tree import LAYERS, ROOT, Module, find_cycle, load_graph, read_modules, siblings_graph
+from tests.unit.source_tree import LAYERS, ROOT, Module, find_cycle, load_graph, read_modules, siblings_graph
 
 MODULES = read_modules()
 GRAPH = load_graph(MODULES)
@@ -19,7 +19,7 @@ SERVING = ("ray", "starlette", "fastapi", "uvicorn")
 HEAVY = ("torch", "transformers", "onnxruntime")
 PLANNING = [
     f"models.{name}"
-    for name in ("types", "errors", "manifest", "spec", "hardware", "memory", "sources", "store", "importer")
+    for name in ("types", "errors", "manifest", "spec", "hardware", "memory", "sources", "store", "importing.importer")
 ]
 BUILDING = ["deployments.args", "deployments.options", "cluster.cli"]
 

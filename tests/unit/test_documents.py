@@ -17,8 +17,7 @@ from cluster.config_file import ConfigFile
 from cluster.serve_config import check_config
 from cluster.validate import find_problems
 from tests.markdown import anchors, blocks, code_spans, links
-
-from .source_tree import ROOT
+from tests.unit.source_tree import ROOT
 
 GUIDES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 DOCUMENTS = [*GUIDES, ROOT / "CHANGELOG.md"]

@@ -11,17 +11,18 @@ from starlette.routing import Route
 
 from cluster.environment import SERVE_DEFAULTS
 from deployments.api.app import build_app
-from deployments.api.errors import report
+from deployments.api.http.errors import report
+from deployments.api.http.settings import ApiSettings
 from deployments.api.oip.generate import GenerateBody, GenerateParameters
 from deployments.api.openai.chat import ChatRequest
 from deployments.api.openai.completions import CompletionRequest
 from deployments.api.openai.embeddings import EmbeddingBody
 from deployments.api.openai.errors import error_body
-from deployments.api.settings import ApiSettings
-from deployments.args import ModelArgs, RouterArgs, RouterPolicy
-from deployments.catalog import Catalog
-from deployments.dataplane import DataPlane, Patience
+from deployments.args import ModelArgs, RouterArgs
+from deployments.dataplane.catalog import Catalog
+from deployments.dataplane.operations import DataPlane, Patience
 from deployments.handles import ServeClients
+from deployments.routing.policy import RouterPolicy
 from models.errors import (
     ContextLengthError,
     DeadlineExceededError,
@@ -36,8 +37,7 @@ from models.errors import (
 from models.sources import parse_source
 from models.spec import Limits
 from tests.markdown import code_spans, table
-
-from .source_tree import ROOT
+from tests.unit.source_tree import ROOT
 
 CONFIGURATION, MODELS, API = (
     (ROOT / "docs" / f"{name}.md").read_text() for name in ("configuration", "models", "api")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from deployments.api.errors import Problem
+from deployments.api.http.errors import Problem
 
 
 class ErrorBody(TypedDict):

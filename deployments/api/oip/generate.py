@@ -9,15 +9,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
-from deployments.api.call import call_of
-from deployments.api.errors import Problem
-from deployments.api.generation import Order, Piece, collect
+from deployments.api.http.call import call_of
+from deployments.api.http.errors import Problem
+from deployments.api.http.generation import Order, Piece, collect
+from deployments.api.http.parsing import WireModel, parse
+from deployments.api.http.sampling import SamplingFields
+from deployments.api.http.sse import EventStream, event
 from deployments.api.oip.errors import error_body
 from deployments.api.oip.target import target
-from deployments.api.parsing import WireModel, parse
-from deployments.api.sampling import SamplingFields
-from deployments.api.sse import EventStream, event
-from deployments.dataplane import DataPlane
+from deployments.dataplane.operations import DataPlane
 from models.types import GenerationChunk, VersionId
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from deployments.api.call import call_of
+from deployments.api.http.call import call_of
 from deployments.api.oip.target import target
 from deployments.api.oip.wire import read_infer, write_infer
-from deployments.dataplane import DataPlane
+from deployments.dataplane.operations import DataPlane
 from models.types import InferRequest
 
 _MICROSECONDS = 1e-6

@@ -8,11 +8,11 @@ from typing import TypedDict
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from deployments.api.http.parsing import parse
 from deployments.api.oip.schemas import IndexBody
 from deployments.api.oip.target import target
-from deployments.api.parsing import parse
-from deployments.dataplane import DataPlane
-from deployments.states import ModelState
+from deployments.dataplane.operations import DataPlane
+from deployments.routing.states import ModelState
 from models.types import TensorSpec
 
 EXTENSIONS = ("binary_tensor_data", "generate", "model_repository(index)")

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from deployments.api.oip.generate import GenerateEndpoint
 from deployments.api.oip.infer import InferEndpoint
 from deployments.api.oip.metadata import MetadataEndpoint
-from deployments.dataplane import DataPlane
+from deployments.dataplane.operations import DataPlane
 
 Endpoint = Callable[[Request], Coroutine[None, None, ASGIApp]]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from deployments.api.parsing import WireModel, only
+from deployments.api.http.parsing import WireModel, only
 from models.errors import InvalidRequestError
 
 Dimension = Annotated[int, Field(ge=0, lt=2**31)]

@@ -11,9 +11,9 @@ from typing import NotRequired, TypedDict
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 
+from deployments.api.http.parsing import parse
 from deployments.api.oip.schemas import InferBody, InputTensor
 from deployments.api.oip.tensors import from_binary, from_json, to_binary, to_json
-from deployments.api.parsing import parse
 from models.errors import InvalidRequestError
 from models.types import Tensor, VersionId
 

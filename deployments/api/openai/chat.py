@@ -10,13 +10,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
-from deployments.api.call import call_of
-from deployments.api.generation import Generated, Order, Piece, collect
+from deployments.api.http.call import call_of
+from deployments.api.http.generation import Generated, Order, Piece, collect
+from deployments.api.http.parsing import WireModel, only, parse
+from deployments.api.http.sse import EventStream
 from deployments.api.openai.options import GenerationFields
 from deployments.api.openai.replies import ChunkEncoder, Frame, whole_reply
-from deployments.api.parsing import WireModel, only, parse
-from deployments.api.sse import EventStream
-from deployments.dataplane import DataPlane
+from deployments.dataplane.operations import DataPlane
 from models.errors import InvalidRequestError
 from models.types import ChatMessage, Conversation
 

@@ -9,14 +9,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
-from deployments.api.call import call_of
-from deployments.api.generation import Order, Piece, collect
+from deployments.api.http.call import call_of
+from deployments.api.http.generation import Order, Piece, collect
+from deployments.api.http.parsing import only, parse
+from deployments.api.http.sse import EventStream
 from deployments.api.openai.inputs import Inputs
 from deployments.api.openai.options import GenerationFields
 from deployments.api.openai.replies import ChunkEncoder, Frame, whole_reply
-from deployments.api.parsing import only, parse
-from deployments.api.sse import EventStream
-from deployments.dataplane import DataPlane
+from deployments.dataplane.operations import DataPlane
 
 DEFAULT_MAX_TOKENS = 16
 MAX_PROMPTS = 128

@@ -11,10 +11,10 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from deployments.api.call import call_of
+from deployments.api.http.call import call_of
+from deployments.api.http.parsing import WireModel, parse
 from deployments.api.openai.inputs import Inputs
-from deployments.api.parsing import WireModel, parse
-from deployments.dataplane import DataPlane
+from deployments.dataplane.operations import DataPlane
 from models.errors import EngineError, UnsupportedOptionError
 from models.types import EmbeddingRequest, EmbeddingResult, VersionId
 

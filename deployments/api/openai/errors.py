@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypedDict
 
-from deployments.api.errors import Problem
+from deployments.api.http.errors import Problem
 from models.errors import (
     ContextLengthError,
     DeadlineExceededError,

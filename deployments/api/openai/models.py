@@ -8,7 +8,7 @@ from typing import Literal, TypedDict
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from deployments.dataplane import DataPlane
+from deployments.dataplane.operations import DataPlane
 
 
 class Model(TypedDict):

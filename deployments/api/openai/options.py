@@ -6,8 +6,8 @@ from typing import Annotated, Self
 
 from pydantic import model_validator
 
-from deployments.api.parsing import WireModel, only
-from deployments.api.sampling import SamplingFields
+from deployments.api.http.parsing import WireModel, only
+from deployments.api.http.sampling import SamplingFields
 from models.errors import InvalidRequestError
 
 

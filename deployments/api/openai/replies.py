@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
-from deployments.api.errors import Problem
-from deployments.api.generation import Generated, Piece
+from deployments.api.http.errors import Problem
+from deployments.api.http.generation import Generated, Piece
+from deployments.api.http.sse import event
 from deployments.api.openai.errors import error_body
-from deployments.api.sse import event
 from models.types import GenerationChunk
 
 

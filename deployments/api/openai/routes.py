@@ -8,7 +8,7 @@ from deployments.api.openai.chat import ChatEndpoint
 from deployments.api.openai.completions import CompletionEndpoint
 from deployments.api.openai.embeddings import EmbeddingEndpoint
 from deployments.api.openai.models import ModelsEndpoint
-from deployments.dataplane import DataPlane
+from deployments.dataplane.operations import DataPlane
 
 
 def routes(dataplane: DataPlane) -> list[Route]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from deployments.states import ModelState
+from deployments.routing.states import ModelState
 from models.types import (
     EmbeddingRequest,
     EmbeddingResult,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from deployments.args import ModelArgs, Route, RouterArgs, RouterPolicy
+from deployments.args import ModelArgs, RouterArgs
+from deployments.routing.policy import Route, RouterPolicy
 from models.spec import ModelSpec
 
 

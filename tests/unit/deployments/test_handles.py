@@ -32,8 +32,7 @@ from models.errors import (
     WrongTaskError,
 )
 from models.types import EmbeddingRequest, GenerationChunk, GenerationRequest, InferRequest, VersionId
-
-from .live_models import CHUNKS, EMBEDDING, TENSORS
+from tests.unit.deployments.live_models import CHUNKS, EMBEDDING, TENSORS
 
 VERSION = VersionId("m", "1")
 GENERATION = GenerationRequest("r", "hello")

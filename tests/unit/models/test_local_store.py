@@ -9,8 +9,7 @@ from models.errors import ChecksumError, StoreError, VersionNotFoundError
 from models.local_store import LocalStore, Staging
 from models.manifest import FileEntry, Manifest
 from models.types import VersionId
-
-from .store_content import contents, fill_with, manifest_of
+from tests.unit.models.store_content import contents, fill_with, manifest_of
 
 V1 = VersionId("m", "1")
 V2 = VersionId("m", "2")

@@ -15,8 +15,7 @@ from models.errors import StoreError, VersionNotFoundError
 from models.local_store import LocalStore, Staging
 from models.manifest import Manifest
 from models.types import VersionId
-
-from .store_content import contents, fill_with
+from tests.unit.models.store_content import contents, fill_with
 
 versions = st.builds(VersionId, st.sampled_from(["a", "b-2", "c.d"]), st.sampled_from(["1", "2"]))
 files = st.dictionaries(st.sampled_from(["x", "y/z", "config.json"]), st.binary(max_size=9), max_size=3)

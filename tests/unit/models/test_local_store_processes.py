@@ -16,8 +16,7 @@ import pytest
 from models.errors import VersionNotFoundError
 from models.local_store import LocalStore
 from models.types import VersionId
-
-from .store_content import contents, fill_with
+from tests.unit.models.store_content import contents, fill_with
 
 REPOSITORY = Path(__file__).parents[3]
 VERSION = VersionId("m", "1")

@@ -12,8 +12,7 @@ from models.object_store import Bucket
 from models.remote_store import RemoteStore
 from models.store import open_store
 from models.types import VersionId
-
-from .store_content import contents, fill_with
+from tests.unit.models.store_content import contents, fill_with
 
 V1 = VersionId("m", "1")
 V2 = VersionId("m", "2")

@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator
 
 import numpy as np
 
-from deployments.dataplane import DataPlane, GenerationStream
-from deployments.states import ModelState
+from deployments.dataplane.operations import DataPlane, GenerationStream
+from deployments.routing.states import ModelState
 from models.errors import (
     ContextLengthError,
     DeadlineExceededError,

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-from deployments.api.settings import ApiSettings
+from deployments.api.http.settings import ApiSettings
 
 SETTINGS = ApiSettings(request_timeout_s=20, max_request_timeout_s=60, max_body_bytes=64 * 1024)
 START_TIMEOUT_S = 10.0

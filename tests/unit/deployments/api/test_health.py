@@ -3,7 +3,7 @@ from __future__ import annotations
 import httpx
 
 from deployments.api.app import build_app
-from deployments.api.settings import ApiSettings
+from deployments.api.http.settings import ApiSettings
 from tests.unit.deployments.api.fake import FakeDataPlane
 from tests.unit.deployments.api.live import served
 

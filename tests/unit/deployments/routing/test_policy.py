@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.args import Route, RouterPolicy
-from deployments.routing.policy import choose_version, version_order
-from deployments.states import ModelState
+from deployments.routing.policy import Route, RouterPolicy, choose_version, version_order
+from deployments.routing.states import ModelState
 from models.errors import InvalidRequestError, ModelNotFoundError
 from models.types import VersionId
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from models.engines.prompts import PromptEncoder
 from models.errors import ContextLengthError, InvalidRequestError, UnsupportedOptionError
 from models.types import ChatMessage, Conversation, Prompt, SamplingParams
-
-from .tiny_llama import tiny_tokenizer
+from tests.unit.models.engines.tiny_llama import tiny_tokenizer
 
 MAX_MODEL_LEN = 48
 TOKENIZER = tiny_tokenizer()

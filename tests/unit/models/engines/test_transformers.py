@@ -25,8 +25,7 @@ from models.types import (
     Prompt,
     SamplingParams,
 )
-
-from .tiny_llama import Reference, Result, TinyLlama, write_tiny_llama
+from tests.unit.models.engines.tiny_llama import Reference, Result, TinyLlama, write_tiny_llama
 
 LIMITS = Limits(max_model_len=256, max_num_seqs=4, max_batch_tokens=64, page_size=8)
 GREEDY = SamplingParams(temperature=0, max_tokens=30)

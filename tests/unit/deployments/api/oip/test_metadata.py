@@ -9,7 +9,7 @@ from tritonclient.http import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from deployments.api.app import build_app
-from deployments.api.settings import ApiSettings
+from deployments.api.http.settings import ApiSettings
 from tests.unit.deployments.api.fake import FakeDataPlane
 from tests.unit.deployments.api.live import served
 

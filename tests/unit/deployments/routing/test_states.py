@@ -1,0 +1,93 @@
+"""Serve's account of its applications, read as the state of each model version."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deployments.routing.states import PLACEMENT_GRACE_S, ApplicationView, ModelState, ReplicaView, read_states
+from models.types import VersionId
+
+NOW = 1_000_000.0
+RUNNING = ReplicaView("RUNNING", placed=True, started_unix_s=NOW - 60)
+LOADING = ReplicaView("STARTING", placed=True, started_unix_s=NOW - 60)
+JUST_ASKED_FOR = ReplicaView("STARTING", placed=False, started_unix_s=NOW - PLACEMENT_GRACE_S + 0.1)
+UNPLACED = ReplicaView("STARTING", placed=False, started_unix_s=NOW - PLACEMENT_GRACE_S - 0.1)
+
+DEPLOYING = ApplicationView("m@1", "DEPLOYING", "", target_num_replicas=1)
+TRACEBACK = "Traceback (most recent call last):\n  File x\nmodels.errors.SourceError: there is no /x  \n\n"
+
+VIEWS = st.builds(
+    ApplicationView,
+    name=st.sampled_from(["m@1", "m@2", "n@1", "router"]),
+    status=st.sampled_from(["NOT_STARTED", "DEPLOYING", "DEPLOY_FAILED", "RUNNING", "UNHEALTHY", "DELETING"]),
+    message=st.sampled_from(["", TRACEBACK]),
+    target_num_replicas=st.integers(0, 2),
+    replicas=st.lists(st.sampled_from([RUNNING, LOADING, UNPLACED]), max_size=2).map(tuple),
+)
+
+
+def read(view: ApplicationView, **available: float) -> ModelState:
+    (state,) = read_states([view], available, NOW)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("view", "status", "reason"),
+    [
+        (replace(DEPLOYING, replicas=(LOADING,)), "starting", "its replica is loading"),
+        (replace(DEPLOYING, replicas=(JUST_ASKED_FOR,)), "starting", "its replica is loading"),
+        (replace(DEPLOYING, message="Building."), "starting", "Building."),
+        (replace(DEPLOYING, replicas=(LOADING, RUNNING)), "ready", None),
+        (replace(DEPLOYING, status="RUNNING", replicas=(RUNNING,)), "ready", None),
+        (replace(DEPLOYING, status="UNHEALTHY", replicas=(LOADING,)), "starting", "its replica is loading"),
+        (replace(DEPLOYING, status="RUNNING", target_num_replicas=0), "asleep", None),
+        (
+            replace(DEPLOYING, status="DEPLOY_FAILED", message=TRACEBACK),
+            "failed",
+            "there is no /x",
+        ),
+        (
+            replace(DEPLOYING, status="DEPLOY_FAILED", message="Traceback:\nValueError: no"),
+            "failed",
+            "ValueError: no",
+        ),
+        (replace(DEPLOYING, status="DEPLOY_FAILED"), "failed", "Serve gives no reason"),
+        (replace(DEPLOYING, status="DEPLOY_FAILED", message=TRACEBACK, replicas=(RUNNING,)), "ready", None),
+        (replace(DEPLOYING, status="DELETING", replicas=(RUNNING,)), "stopping", "it is being removed"),
+    ],
+)
+def test_status_and_reason(view: ApplicationView, status: str, reason: str | None) -> None:
+    state = read(view)
+    assert (state.id, state.status, state.reason) == (VersionId("m", "1"), status, reason)
+
+
+def test_a_replica_that_finds_no_node_says_what_is_missing() -> None:
+    required = {"CPU": 4.0, "memory": 2.5 * 1024**3, "GPU": 0.0}
+    view = replace(DEPLOYING, replicas=(UNPLACED,), required_resources=required)
+    state = read(view, CPU=1.5, memory=1024.0**3)
+    assert state.status == "waiting"
+    assert state.reason == (
+        "it cannot be scheduled: it needs CPU 4, memory 2.5 GiB; the cluster has CPU 1.5, memory 1.0 GiB free"
+    )
+
+
+def test_a_resource_that_the_cluster_lacks_altogether_counts_as_none() -> None:
+    state = read(replace(DEPLOYING, replicas=(UNPLACED,), required_resources={"GPU": 1.0}), CPU=2.0)
+    assert state.reason == "it cannot be scheduled: it needs GPU 1; the cluster has GPU 0 free"
+
+
+def test_applications_that_are_no_model_version_are_left_out() -> None:
+    names = ["router", "b@2", "not ours@1", "b@1", "a@1"]
+    states = read_states([replace(DEPLOYING, name=name) for name in names], {}, NOW)
+    assert [str(state.id) for state in states] == ["a@1", "b@1", "b@2"]
+
+
+@given(VIEWS.filter(lambda view: view.name != "router"))
+def test_what_is_not_ready_has_a_reason(view: ApplicationView) -> None:
+    state = read(view)
+    assert state.ready == (state.status in ("ready", "asleep"))
+    assert state.ready == (state.reason is None)
