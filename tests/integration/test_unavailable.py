@@ -6,6 +6,8 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -78,6 +80,34 @@ def test_a_killed_replica_comes_back_and_no_call_hangs(cluster: Cluster, client:
     assert statuses <= {200, 503}
     assert cluster.pids("minilm@2") - {pid}
     assert client.embeddings.create(model="minilm@1", input="x").data
+
+
+def test_a_full_queue_is_told_at_once(restored: Cluster, store_folder: Path) -> None:
+    config, copied = restored.edited(), restored.edited()
+    block = application(copied, "smollm2-135m@1")
+    block["name"] = "smollm2-135m@9"
+    block["args"].update(
+        version="9",
+        source=f"file:{store_folder}/smollm2-135m/1",
+        limits={"max_model_len": 512, "max_num_seqs": 1},
+        max_queued_requests=1,
+    )
+    config["applications"].append(block)
+    restored.deploy(config)
+    restored.wait_status("smollm2-135m@9", "ready")
+
+    def ask(number: int) -> httpx.Response:
+        body = {"model": "smollm2-135m@9", "prompt": f"Story {number}:", "max_tokens": 100, "temperature": 0}
+        return httpx.post(f"{restored.base_url}/v1/completions", json=body, timeout=120)
+
+    with ThreadPoolExecutor(6) as pool:
+        replies = list(pool.map(ask, range(6)))
+    statuses = sorted(reply.status_code for reply in replies)
+    assert statuses[:3] == [200, 200, 200]
+    assert statuses[-1] == 429
+    refused = next(reply for reply in replies if reply.status_code == 429)
+    assert refused.headers["retry-after"]
+    assert "waiting" in refused.json()["error"]["message"]
 
 
 def test_a_deadline_ends_the_request_and_frees_the_engine(cluster: Cluster) -> None:

@@ -140,6 +140,13 @@ def test_links_lead_somewhere(path: Path) -> None:
             assert not anchor or anchor in anchors(found.read_text()), link
 
 
+@named(GUIDES)
+def test_named_files_exist(path: Path) -> None:
+    spans = code_spans(path.read_text())
+    named_files = [span for span in spans if re.fullmatch(r"[\w/]+\.py|(?:\w+/)+", span)]
+    assert [each for each in named_files if not (ROOT / each).exists()] == []
+
+
 @named(DOCUMENTS)
 def test_no_path_of_a_machine(path: Path) -> None:
     assert re.findall(r"(?<![\w.~}])/(?:home|root|Users|work|tmp|mnt|opt)/\S*", path.read_text()) == []
