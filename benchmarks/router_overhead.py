@@ -57,6 +57,7 @@ METRICS: Metrics[Sample] = {
     "p50": lambda sample: sample.latency_p50_ms,
     "p99": lambda sample: sample.latency_p99_ms,
     "CPU/request": lambda sample: sample.cpu_ms,
+    "CPU/request over idle": lambda sample: sample.cpu_ms - 1e3 * sample.idle_cores / sample.requests_per_s,
 }
 
 
@@ -73,7 +74,7 @@ def method(plan: Plan) -> list[str]:
     rounds = f"{plan.num_passes} passes x {plan.num_rounds} rounds"
     return [
         f"Targets: both in one Ray instance, in turn, {plan.window_s} s each; {rounds}",
-        "CPU: all processes of the Ray instance, what they use when idle included",
+        "CPU: all processes of the Ray instance; over idle: without what they use when nobody calls",
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,15 +74,11 @@ def _write_bert(folder: Path) -> None:
 
 def _write_tokenizer(folder: Path) -> None:
     vocabulary = {word: index for index, word in enumerate(_WORDS)}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, "[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        unk_token="[UNK]",
-        pad_token="[PAD]",
-        eos_token="[END]",
-        model_max_length=_MAX_TOKENS,
-    )
+    roles = {"unk_token": "[UNK]", "pad_token": "[PAD]", "eos_token": "[END]"}
+    make: Callable[..., PreTrainedTokenizerFast] = PreTrainedTokenizerFast
+    fast = make(tokenizer_object=tokenizer, model_max_length=_MAX_TOKENS, **roles)
     fast.save_pretrained(folder)
 
 

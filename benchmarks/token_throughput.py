@@ -67,6 +67,7 @@ class Sample:
     tokens_per_s: float
     first_token_s: float
     cpu_ms_per_token: float
+    idle_cores: float
     digests: tuple[str, ...]
 
 
@@ -77,12 +78,14 @@ class Target:
     name: str
     server: Server
     chat: ChatClient
+    idle_cores: float
 
 
 METRICS: Metrics[Sample] = {
     "tokens/s": lambda sample: sample.tokens_per_s,
     "first token": lambda sample: sample.first_token_s,
     "CPU/token": lambda sample: sample.cpu_ms_per_token,
+    "CPU/token over idle": lambda sample: sample.cpu_ms_per_token - 1e3 * sample.idle_cores / sample.tokens_per_s,
 }
 
 
@@ -100,7 +103,7 @@ def start_stowage(stack: ExitStack, folder: Path, plan: Plan) -> Target:
     """Stowage as `stowage serve` runs it, with this one model."""
     server = stack.enter_context(running_serve(CONFIG, PORTS["stowage"], SETTINGS["stowage"], folder))
     options = {"stream_options": {"include_usage": True}}  # the other server refuses it, and always tells
-    return Target("stowage", server, ChatClient(server.base_url, str(MODEL), plan.max_tokens, options))
+    return _warm("stowage", server, ChatClient(server.base_url, str(MODEL), plan.max_tokens, options))
 
 
 def start_transformers(stack: ExitStack, plan: Plan) -> Target:
@@ -117,13 +120,17 @@ def start_transformers(stack: ExitStack, plan: Plan) -> Target:
     command = [python_script("transformers"), "serve", str(model.folder), "--continuous-batching", *flags, *place]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     server = stack.enter_context(running(command, environment, PORTS["transformers"], "/health"))
-    return Target("transformers", server, ChatClient(server.base_url, str(model.folder), plan.max_tokens, {}))
+    return _warm("transformers", server, ChatClient(server.base_url, str(model.folder), plan.max_tokens, {}))
+
+
+def _warm(name: str, server: Server, chat: ChatClient) -> Target:
+    """After a window that does not count: the first one loads what is loaded late."""
+    asyncio.run(chat.ask_all(prompts(-1, max(CLIENTS))))
+    return Target(name, server, chat, server.idle_cores())
 
 
 def measure(plan: Plan, targets: Sequence[Target]) -> Iterator[Sample]:
-    """All rounds, after one that does not count. Only one target is busy at a time."""
-    for target in targets:
-        asyncio.run(target.chat.ask_all(prompts(-1, max(CLIENTS))))
+    """All rounds. Only one target is busy at a time."""
     for number in range(plan.num_rounds):
         print(f"round {number + 1} of {plan.num_rounds}", flush=True)
         # The first of two is at a disadvantage if the machine speeds up, so the order alternates.
@@ -147,16 +154,15 @@ def sample(number: int, target: Target, clients: int) -> Sample:
         tokens_per_s=tokens / elapsed_s,
         first_token_s=mean(answer.first_token_s for answer in answers),
         cpu_ms_per_token=1e3 * cpu_s / tokens,
+        idle_cores=target.idle_cores,
         digests=tuple(sha256(answer.text.encode()).hexdigest()[:12] for answer in answers),
     )
 
 
 def prompts(number: int, clients: int) -> list[str]:
     """Other prompts in each window, different from the first word on: no window profits from the one before."""
-    return [
-        f"{number}-{clients}-{index}. Explain {topic} in great detail."
-        for index, topic in enumerate(TOPICS[:clients])
-    ]
+    topics = enumerate(TOPICS[:clients])
+    return [f"{number}-{clients}-{index}. Explain {topic} in great detail." for index, topic in topics]
 
 
 def method(plan: Plan, samples: Sequence[Sample]) -> list[str]:
@@ -165,20 +171,21 @@ def method(plan: Plan, samples: Sequence[Sample]) -> list[str]:
     digests = [pair for a, b in zip(ours, theirs, strict=True) for pair in zip(a.digests, b.digests, strict=True)]
     same = sum(mine == other for mine, other in digests)
     tokens = [sum(sample.completion_tokens for sample in series) for series in (ours, theirs)]
+    limits = Limits()
+    cache = f"{NUM_PAGES} pages of {limits.page_size} tokens, at most {limits.max_batch_tokens} tokens a step"
+    answers = f"{plan.max_tokens} tokens of each answer, temperature 0, streamed"
     return [
-        f"Load: {plan.num_rounds} rounds, {plan.max_tokens} tokens of each answer, temperature 0, streamed, both "
-        "servers up and one of them busy",
-        f"Both: float32, sdpa, one thread of OpenMP, {NUM_PAGES} pages of {Limits().page_size} tokens, at most "
-        f"{Limits().max_batch_tokens} tokens a step",
+        f"Load: {plan.num_rounds} rounds, {answers}; both servers are up and one of them is busy",
+        f"Both: float32, sdpa, one thread of OpenMP, {cache}",
         f"Answers: {same} of {len(digests)} are the same text; {tokens[0]} and {tokens[1]} tokens",
-        "First token: the mean of a window's clients. CPU: all processes of a server (all of Ray's on our side)",
+        "First token: the mean of a window's clients. CPU: all processes of a server, on our side all of Ray's",
     ]
 
 
 def tables(samples: Sequence[Sample]) -> list[Table]:
     """Ours over theirs, and all medians."""
-    pairs: list[Pair] = []
-    absolute: dict[str, list[Sample]] = {}
+    pairs: list[Pair[Sample]] = []
+    absolute: dict[str, Sequence[Sample]] = {}
     for clients in CLIENTS:
         ours, theirs = (_select(samples, target, clients) for target in TARGETS)
         pairs.append(Pair(f"{clients} clients", ours, theirs))

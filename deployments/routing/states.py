@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from models.memory import format_bytes
 from models.types import ModelCard, VersionId
 
-# A replica that has no node after this long is waiting for resources, not merely being placed.
+# A replica that has no node after this long waits for resources if what is free does not suffice; after the
+# longer time it does so in any case: what is free may lie on several nodes.
 PLACEMENT_GRACE_S = 3.0
+LONG_PLACEMENT_S = 30.0
 
 _OWN_ERROR = re.compile(r"^models\.errors\.\w+: ")
 
@@ -85,14 +87,19 @@ def _status(view: ApplicationView, available: Mapping[str, float], now_unix_s: f
         return "failed", _last_line(view.message) or "Serve gives no reason"
     if view.status == "RUNNING" and view.target_num_replicas == 0:
         return "asleep", None
-    if any(_waits_for_placement(replica, now_unix_s) for replica in view.replicas):
+    grace_s = PLACEMENT_GRACE_S if _lacks(view.required_resources, available) else LONG_PLACEMENT_S
+    if any(_unplaced_for(replica, now_unix_s) > grace_s for replica in view.replicas):
         return "waiting", _missing_resources(view.required_resources, available)
     return "starting", _last_line(view.message) or "its replica is loading"
 
 
-def _waits_for_placement(replica: ReplicaView, now_unix_s: float) -> bool:
-    waited_s = now_unix_s - replica.started_unix_s
-    return replica.state == "STARTING" and not replica.placed and waited_s > PLACEMENT_GRACE_S
+def _unplaced_for(replica: ReplicaView, now_unix_s: float) -> float:
+    """Seconds for which a starting replica has had no node."""
+    return now_unix_s - replica.started_unix_s if replica.state == "STARTING" and not replica.placed else 0.0
+
+
+def _lacks(required: Mapping[str, float], available: Mapping[str, float]) -> bool:
+    return any(amount > available.get(name, 0.0) for name, amount in required.items())
 
 
 def _missing_resources(required: Mapping[str, float], available: Mapping[str, float]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from transformers import AutoModel, PreTrainedModel
 
 from models.engines.base import EngineSettings
 from models.engines.loaded import Loaded
+from models.engines.pretrained import load_pretrained
 from models.engines.tensor_check import check_inputs, check_outputs
 from models.engines.text_embedder import TextEmbedder
 from models.engines.text_tensors import to_texts
@@ -85,31 +86,10 @@ class TransformersEmbeddingEngine:
 
 
 def _load(folder: Path, manifest: Manifest, device: str) -> PreTrainedModel:
-    """Memory-mapped: replicas on a node share one copy, as long as the dtype is that of the file."""
-    model, report = AutoModel.from_pretrained(
-        folder,
-        dtype=getattr(torch, manifest.dtype),
-        use_safetensors=True,
-        local_files_only=True,
-        trust_remote_code=False,
-        output_loading_info=True,
-    )
-    _check_report(report, manifest)
+    model = load_pretrained(AutoModel, folder, manifest, device, unused=_UNUSED_WEIGHTS)
     if model.config.is_encoder_decoder:
         raise ConfigError(
             f"{manifest.id} is an encoder with a decoder ({model.config.model_type})",
             remedy="import an encoder alone: the embedding engine runs no decoder",
         )
-    loaded: PreTrainedModel = model.to(device).eval()
-    return loaded
-
-
-def _check_report(report: Mapping[str, Collection[object]], manifest: Manifest) -> None:
-    """transformers fills what the file lacks with random numbers."""
-    missing = sorted(name for name in map(str, report["missing_keys"]) if not name.startswith(_UNUSED_WEIGHTS))
-    if missing or report["mismatched_keys"]:
-        raise ConfigError(
-            f"{manifest.id}: {len(missing)} weights are missing and {len(report['mismatched_keys'])} have "
-            f"another shape than config.json says, {missing[:3]} first",
-            remedy="import weights and config.json of the same model",
-        )
+    return model

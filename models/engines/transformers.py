@@ -17,6 +17,7 @@ from transformers.generation.continuous_batching.requests import GenerationOutpu
 
 from models.engines.base import EngineSettings
 from models.engines.detokenize import IncrementalDetokenizer
+from models.engines.pretrained import load_pretrained
 from models.engines.prompts import PromptEncoder
 from models.engines.sampling import build_processors, logits_arguments
 from models.engines.stop import StopMatcher
@@ -50,7 +51,7 @@ class TransformersEngine:
         self._id = manifest.id
         self._settings = settings
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = _load(folder, settings.device)
+        model = load_pretrained(AutoModelForCausalLM, folder, manifest, settings.device)
         self._vocab_size: int = model.config.get_text_config().vocab_size
         self._prompts = PromptEncoder(tokenizer, self._vocab_size, settings.max_model_len)
         self._tokenizer = tokenizer.backend_tokenizer
@@ -172,15 +173,6 @@ def _num_pages_used(cache: PagedAttentionCache) -> int:
     used_bytes = all_bytes - int(cache.compute_free_capacity(relative=False)) - kept_bytes
     used_pages: int = ceil(used_bytes * cache.num_blocks / all_bytes)
     return max(0, used_pages)  # the loop goes on while this is read
-
-
-def _load(folder: Path, device: str) -> PreTrainedModel:
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-        folder, dtype="auto", attn_implementation="sdpa", local_files_only=True, use_safetensors=True
-    )
-    if device != "cpu":
-        torch.nn.Module.to(model, device)
-    return model
 
 
 def _end_tokens(model: PreTrainedModel, tokenizer_eos: int | None) -> frozenset[int]:

@@ -10,7 +10,7 @@ from models.errors import SourceError
 from models.importing.configuration import Configuration, read_configuration
 from models.importing.embedding import MODULES_FILE, read_embedding
 from models.importing.licence import read_licence
-from models.importing.task import infer_graph_task, infer_transformer_task
+from models.importing.task import continues_text, infer_graph_task, infer_transformer_task
 from models.importing.tensors import count_tensors
 from models.importing.tokenizer import read_tokenizer
 from models.manifest import EmbeddingFacts, Manifest, TensorFacts, TokenizerFacts
@@ -87,7 +87,14 @@ def _infer_task(folder: Path, weights_format: WeightFormat, facts: _Facts) -> Ta
 
 def _check_served(weights_format: WeightFormat, task: Task, facts: _Facts) -> None:
     if weights_format is not WeightFormat.ONNX:
-        _required(facts.configuration)
+        configuration = _required(facts.configuration)
+        if task is Task.GENERATE and not continues_text(configuration):
+            architectures = list(configuration.architectures or ())
+            raise SourceError(
+                f"a {configuration.model_type!r} model with architectures {architectures} does not generate text: "
+                "its weights have no head for the next token",
+                remedy="say task: embed, or leave the task out",
+            )
     if task is not Task.INFER and facts.tokenizer is None:
         raise SourceError(
             f"a model for {task.value!r} needs a tokenizer, and none lies beside its weights",

@@ -31,7 +31,7 @@ def infer_transformer_task(configuration: Configuration, *, has_modules: bool) -
     architectures = configuration.architectures or ()
     if has_modules:
         return Task.EMBED
-    if any(name.endswith(_CAUSAL) for name in architectures):
+    if continues_text(configuration):
         return Task.GENERATE
     if configuration.model_type in _ENCODERS and all(name.endswith("Model") for name in architectures):
         return Task.EMBED
@@ -39,6 +39,11 @@ def infer_transformer_task(configuration: Configuration, *, has_modules: bool) -
         f"what a {configuration.model_type!r} model with architectures {list(architectures)} does is not known",
         remedy="say task: generate or task: embed, if it is one of these",
     )
+
+
+def continues_text(configuration: Configuration) -> bool:
+    """Whether the weights include the head that predicts the next token."""
+    return any(name.endswith(_CAUSAL) for name in configuration.architectures or ())
 
 
 def infer_graph_task(

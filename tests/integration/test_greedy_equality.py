@@ -6,9 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import torch
 from openai import OpenAI
-from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from models.store import open_store
+from models.types import ChatMessage, Conversation, VersionId
+from tests.unit.models.engines.tiny_llama import Reference, TinyLlama
 
 NUM_TOKENS = 32
 QUESTIONS = (
@@ -20,21 +22,12 @@ QUESTIONS = (
 
 
 @pytest.fixture(scope="module")
-def expected(store_folder: Path) -> list[str]:
+def expected(client: OpenAI, store_folder: Path) -> list[str]:
     """One question after the other, through transformers alone."""
-    folder = store_folder / "smollm2-135m" / "1"
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
-    texts = []
-    for question in QUESTIONS:
-        messages = [{"role": "user", "content": question}]
-        prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt")[
-            "input_ids"
-        ]
-        with torch.inference_mode():
-            tokens = model.generate(prompt, max_new_tokens=NUM_TOKENS, do_sample=False)[0, prompt.shape[1] :]
-        texts.append(str(tokenizer.decode(tokens, skip_special_tokens=True)))
-    return texts
+    stored = open_store(str(store_folder)).get(VersionId("smollm2-135m", "1"))
+    reference = Reference(TinyLlama(stored.folder, stored.manifest, "", end_ids=frozenset({2})))
+    conversations = [Conversation((ChatMessage("user", question),)) for question in QUESTIONS]
+    return [reference.greedy(conversation, NUM_TOKENS).text for conversation in conversations]
 
 
 def test_concurrent_greedy_answers_equal_generate(client: OpenAI, expected: list[str]) -> None:

@@ -19,7 +19,17 @@ SERVING = ("ray", "starlette", "fastapi", "uvicorn")
 HEAVY = ("torch", "transformers", "onnxruntime")
 PLANNING = [
     f"models.{name}"
-    for name in ("types", "errors", "manifest", "spec", "hardware", "memory", "sources", "store", "importing.importer")
+    for name in (
+        "types",
+        "errors",
+        "manifest",
+        "spec",
+        "hardware",
+        "memory",
+        "sources",
+        "store",
+        "importing.importer",
+    )
 ]
 BUILDING = ["deployments.args", "deployments.options", "cluster.cli"]
 

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.routing.states import PLACEMENT_GRACE_S, ApplicationView, ModelState, ReplicaView, read_states
+from deployments.routing.states import (
+    LONG_PLACEMENT_S,
+    PLACEMENT_GRACE_S,
+    ApplicationView,
+    ModelState,
+    ReplicaView,
+    read_states,
+)
 from models.types import VersionId
 
 NOW = 1_000_000.0
@@ -73,6 +80,13 @@ def test_a_replica_that_finds_no_node_says_what_is_missing() -> None:
     assert state.reason == (
         "it cannot be scheduled: it needs CPU 4, memory 2.5 GiB; the cluster has CPU 1.5, memory 1.0 GiB free"
     )
+
+
+def test_a_slow_start_is_not_taken_for_missing_resources() -> None:
+    view = replace(DEPLOYING, replicas=(UNPLACED,), required_resources={"CPU": 1.0})
+    assert read(view, CPU=1.0).status == "starting"
+    old = replace(UNPLACED, started_unix_s=NOW - LONG_PLACEMENT_S - 1)
+    assert read(replace(view, replicas=(old,)), CPU=1.0).status == "waiting"
 
 
 def test_a_resource_that_the_cluster_lacks_altogether_counts_as_none() -> None:

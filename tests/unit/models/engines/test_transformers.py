@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from models.engines.base import EngineSettings, GenerationEngine
 from models.engines.transformers import TransformersEngine
-from models.errors import ContextLengthError, EngineError, InvalidRequestError
+from models.errors import ConfigError, ContextLengthError, EngineError, InvalidRequestError
 from models.memory import plan_memory
 from models.spec import Limits
 from models.types import (
@@ -253,3 +256,12 @@ async def test_closing_the_engine_fails_what_runs_and_can_be_repeated(doomed: Tr
     with pytest.raises(EngineError, match="accepts no requests"):
         await generate(doomed, "abc", GREEDY)
     assert (doomed.stats().num_running, doomed.stats().num_kv_pages_used) == (0, 0)
+
+
+def test_missing_weights_are_refused(tiny: TinyLlama, tmp_path: Path) -> None:
+    shutil.copytree(tiny.folder, tmp_path, dirs_exist_ok=True)
+    weights = load_file(tiny.folder / "model.safetensors")
+    kept = {name: tensor for name, tensor in weights.items() if "layers.1.mlp" not in name}
+    save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ConfigError, match=r"3 weights are missing.*layers\.1\.mlp"):
+        TransformersEngine(tmp_path, tiny.manifest, settings(tiny))

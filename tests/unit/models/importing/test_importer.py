@@ -117,6 +117,12 @@ def test_a_causal_model_generates(store: LocalStore, tmp_path: Path) -> None:
     assert "model.safetensors" in names(stored)
 
 
+def test_an_encoder_cannot_be_told_to_generate(store: LocalStore, encoder: Path) -> None:
+    with pytest.raises(SourceError, match="does not generate text"):
+        import_from(store, encoder, task=Task.GENERATE)
+    assert store.list() == ()
+
+
 @pytest.mark.parametrize(
     ("missing", "words"), [("config.json", "no config.json"), ("tokenizer.json", "needs a tokenizer")]
 )
