@@ -19,13 +19,17 @@ MIB = 1024**2
 
 ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1, "float64": 8}
 
-# Proportional set size of a Ray replica process after loading an empty model, rounded up; measured on Linux
-# x86-64 with Ray 2.60.0, torch 2.13.0 (CPU), transformers 5.23.0 by benchmarks/runtime_overhead.py.
+# Proportional set size of a Ray replica process with next to no model (370, 367 and 128 MiB, measured on Linux
+# x86-64 by benchmarks/runtime_overhead.py), and room for what the allocator keeps after a peak.
 RUNTIME_BYTES: dict[EngineName, int] = {
-    "transformers": 640 * MIB,
-    "embedding": 512 * MIB,
-    "onnx": 320 * MIB,
+    "transformers": 512 * MIB,
+    "embedding": 448 * MIB,
+    "onnx": 160 * MIB,
 }
+
+# Float32 values that live at once for each token and dimension when ONNX Runtime runs an encoder whose attention
+# is not fused: measured on MiniLM at 256 tokens by benchmarks/runtime_overhead.py.
+ONNX_VALUES_PER_DIMENSION = 72
 
 _FLOAT32 = 4
 _INT64 = 8
@@ -74,6 +78,8 @@ def plan_memory(manifest: Manifest, limits: Limits, engine: EngineName) -> Memor
     limits = limits.model_copy(update={"max_model_len": max_model_len})
     if engine == "transformers":
         terms, num_kv_pages = _generation_terms(manifest, limits, max_model_len)
+    elif engine == "onnx":
+        terms, num_kv_pages = (_graph_activations(manifest, limits, max_model_len),), 0
     else:
         terms, num_kv_pages = (_batch_activations(manifest, limits, max_model_len),), 0
     weights = MemoryTerm("weights", manifest.weight_bytes, f"{manifest.num_parameters:,} parameters as stored")
@@ -122,12 +128,7 @@ def kv_bytes_per_token(architecture: ArchitectureFacts, item_bytes: int) -> int:
 def _generation_terms(
     manifest: Manifest, limits: Limits, max_model_len: int
 ) -> tuple[tuple[MemoryTerm, ...], int]:
-    architecture = manifest.architecture
-    if architecture is None:
-        raise ConfigError(
-            f"{manifest.id} has no config.json, so its KV cache cannot be planned",
-            remedy="import it from a source with a config.json, or from a GGUF file",
-        )
+    architecture = _architecture(manifest)
     item_bytes = ITEM_BYTES.get(manifest.dtype, _FLOAT32)
     pages_per_seq = ceil(max_model_len / limits.page_size)
     num_pages = limits.max_num_seqs * pages_per_seq
@@ -138,6 +139,15 @@ def _generation_terms(
         _logits(architecture, limits, item_bytes),
     )
     return terms, num_pages
+
+
+def _architecture(manifest: Manifest) -> ArchitectureFacts:
+    if manifest.architecture is None:
+        raise ConfigError(
+            f"{manifest.id} has no config.json, so its memory cannot be planned",
+            remedy="import it from a source with a config.json, or from a GGUF file",
+        )
+    return manifest.architecture
 
 
 def _kv_cache(architecture: ArchitectureFacts, limits: Limits, pages_per_seq: int, item_bytes: int) -> MemoryTerm:
@@ -189,13 +199,11 @@ def _logits(architecture: ArchitectureFacts, limits: Limits, item_bytes: int) ->
 
 
 def _batch_activations(manifest: Manifest, limits: Limits, max_model_len: int) -> MemoryTerm:
-    """Peak of one full batch through an encoder layer; without an architecture, as much as the weights.
+    """Peak of one full batch through an encoder layer.
 
     States and MLP: [batch, tokens, 4 x hidden + 2 x intermediate]; scores: 2 x [batch, heads, tokens, tokens].
     """
-    architecture = manifest.architecture
-    if architecture is None:
-        return MemoryTerm("activations", manifest.weight_bytes, "as much as the weights: no architecture known")
+    architecture = _architecture(manifest)
     num_tokens = limits.max_batch_size * max_model_len
     widths = 4 * architecture.hidden_size + 2 * (architecture.intermediate_size or 4 * architecture.hidden_size)
     scores = 2 * architecture.num_attention_heads * max_model_len
@@ -203,6 +211,18 @@ def _batch_activations(manifest: Manifest, limits: Limits, max_model_len: int) -
         "activations",
         num_tokens * (widths + scores) * _FLOAT32,
         f"{limits.max_batch_size} inputs x {max_model_len} tokens x {(widths + scores) * _FLOAT32:,} B",
+    )
+
+
+def _graph_activations(manifest: Manifest, limits: Limits, max_model_len: int) -> MemoryTerm:
+    """Peak of one full batch through an ONNX encoder; for any other graph, as much as its weights."""
+    if manifest.embedding is None:
+        return MemoryTerm("activations", manifest.weight_bytes, "as much as the weights: any graph, any shapes")
+    per_token = ONNX_VALUES_PER_DIMENSION * manifest.embedding.dimension * _FLOAT32
+    return MemoryTerm(
+        "activations",
+        limits.max_batch_size * max_model_len * per_token,
+        f"{limits.max_batch_size} inputs x {max_model_len} tokens x {per_token:,} B",
     )
 
 

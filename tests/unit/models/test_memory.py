@@ -20,12 +20,14 @@ from models.memory import (
     resolve_max_model_len,
 )
 from models.spec import EngineName, Limits
+from models.types import WeightFormat
 from tests.unit.manifests import ADDER, MINILM, SMOLLM2
 
 Served = tuple[Manifest, EngineName]
 
-PLANNED: list[Served] = [(SMOLLM2, "transformers"), (MINILM, "embedding"), (ADDER, "onnx")]
-SIZED = PLANNED[:2]  # those whose limits change their size
+GRAPH = MINILM.model_copy(update={"format": WeightFormat.ONNX, "architecture": None})
+PLANNED: list[Served] = [(SMOLLM2, "transformers"), (MINILM, "embedding"), (GRAPH, "onnx"), (ADDER, "onnx")]
+SIZED = PLANNED[:3]  # those whose limits change their size
 
 LIMITS = st.builds(
     Limits,
@@ -58,9 +60,9 @@ def test_smollm2_is_planned_to_the_byte() -> None:
         "activations": 16_121_856,
         # 8 rows x 49,152 scores x 5 copies x 4 B
         "logits": 7_864_320,
-        "runtime": 640 * MIB,
+        "runtime": 512 * MIB,
     }
-    assert (plan.total_bytes, plan.num_kv_pages, plan.max_model_len) == (2_116_629_760, 512, 2048)
+    assert (plan.total_bytes, plan.num_kv_pages, plan.max_model_len) == (1982412032, 512, 2048)
 
 
 def test_minilm_is_planned_to_the_byte() -> None:
@@ -69,14 +71,29 @@ def test_minilm_is_planned_to_the_byte() -> None:
         "weights": 90_852_864,
         # 32 inputs x 256 tokens x (4 x 384 + 2 x 1536 + 2 x 12 heads x 256) x 4 B
         "activations": 8192 * 10_752 * 4,
-        "runtime": 512 * MIB,
+        "runtime": 448 * MIB,
     }
     assert (plan.max_model_len, plan.num_kv_pages) == (256, 0)
 
 
-def test_a_graph_without_architecture_is_given_room_for_its_weights_twice() -> None:
+def test_an_embedding_graph_is_planned_to_the_byte() -> None:
+    plan = plan_memory(GRAPH, Limits(max_batch_size=8), "onnx")
+    assert bytes_by_term(plan) == {
+        "weights": 90_852_864,
+        # 8 inputs x 256 tokens x 72 values x 384 dimensions x 4 B
+        "activations": 2048 * 110_592,
+        "runtime": 160 * MIB,
+    }
+
+
+def test_any_other_graph_is_given_room_for_its_weights_twice() -> None:
     plan = plan_memory(ADDER, Limits(), "onnx")
-    assert bytes_by_term(plan) == {"weights": 800, "activations": 800, "runtime": 320 * MIB}
+    assert bytes_by_term(plan) == {"weights": 800, "activations": 800, "runtime": 160 * MIB}
+
+
+def test_an_encoder_without_config_json_cannot_be_planned() -> None:
+    with pytest.raises(ConfigError, match=r"no config\.json"):
+        plan_memory(MINILM.model_copy(update={"architecture": None}), Limits(), "embedding")
 
 
 @pytest.mark.parametrize(("dtype", "item_bytes"), [("float32", 4), ("bfloat16", 2), ("float16", 2)])
@@ -142,9 +159,9 @@ def test_a_refusal_gives_sum_terms_limit_and_remedy() -> None:
     with pytest.raises(DoesNotFitError) as refused:
         check_fits(plan, SMOLLM2, limits, 1536 * MIB, "the largest node, n1,")
     assert str(refused.value) == (
-        "smollm2-135m@1 needs 2.0 GiB (weights 513.1 MiB + kv_cache 722.8 MiB + attention 119.8 MiB "
-        "+ activations 15.4 MiB + logits 7.5 MiB + runtime 640.0 MiB), but the largest node, n1, has 1.5 GiB "
-        "(set limits.max_num_seqs to 3 or less, or use a larger node)"
+        "smollm2-135m@1 needs 1.8 GiB (weights 513.1 MiB + kv_cache 722.8 MiB + attention 119.8 MiB "
+        "+ activations 15.4 MiB + logits 7.5 MiB + runtime 512.0 MiB), but the largest node, n1, has 1.5 GiB "
+        "(set limits.max_num_seqs to 4 or less, or use a larger node)"
     )
 
 
