@@ -7,13 +7,14 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.tables import Table
+from models.errors import StowageError
 from models.memory import format_bytes
 
 RESULTS = Path(__file__).parent / "results"
@@ -60,7 +61,15 @@ def this_machine() -> Machine:
     )
 
 
-def save(record: Record, folder: Path = RESULTS) -> Path:
+def keep(run: Callable[[], Record], folder: Path = RESULTS) -> None:
+    """Run a benchmark, save its record and say where. A StowageError ends the process with its message alone."""
+    try:
+        print(save(run(), folder))
+    except StowageError as error:
+        sys.exit(f"error: {error}")
+
+
+def save(record: Record, folder: Path) -> Path:
     """Write the record as Markdown and as JSON, beside earlier ones; the path of the Markdown."""
     path = _unused(folder, f"{record.date.isoformat()}-{record.name}")
     facts = {

@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 
 from benchmarks.noop import REQUEST_BODY
-from benchmarks.record import RESULTS, Record, save, this_machine
+from benchmarks.record import RESULTS, Record, keep, this_machine
 from benchmarks.server import ROOT, Server, running_serve
 from benchmarks.settings import SETTINGS
 from benchmarks.tables import Metrics, Pair, Table, medians, ratios
@@ -148,7 +148,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()
     plan = Plan(tuple(args.settings), args.passes, args.rounds, args.window_s)
-    print(save(run(plan), args.results))
+    keep(lambda: run(plan), args.results)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import yaml
 
 from benchmarks.memory_load import full_load, smallest_load
 from benchmarks.process_tree import Memory, find_in_tree, memory
-from benchmarks.record import RESULTS, Record, save, this_machine
+from benchmarks.record import RESULTS, Record, keep, this_machine
 from benchmarks.server import ROOT, Server, running_serve
 from benchmarks.settings import SETTINGS
 from benchmarks.tables import Table
@@ -186,7 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()
-    print(save(run(), args.results))
+    keep(run, args.results)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import mean
 
 from benchmarks.chat_client import ChatClient
-from benchmarks.record import RESULTS, Record, save, this_machine
+from benchmarks.record import RESULTS, Record, keep, this_machine
 from benchmarks.server import HOST, ROOT, Server, python_script, running, running_serve
 from benchmarks.settings import SETTINGS
 from benchmarks.tables import Metrics, Pair, Table, medians, ratios
@@ -209,7 +209,7 @@ def main() -> None:
     parser.add_argument("--max-tokens", type=int, default=standard.max_tokens)
     parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()
-    print(save(run(Plan(args.rounds, args.max_tokens)), args.results))
+    keep(lambda: run(Plan(args.rounds, args.max_tokens)), args.results)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.record import Machine, Record, save, this_machine
+from benchmarks.record import Machine, Record, keep, save, this_machine
 from benchmarks.tables import Table
+from models.errors import StowageError
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,15 @@ def test_no_result_replaces_another(record: Record, tmp_path: Path) -> None:
         "2026-11-22-race-3.md",
     ]
     assert ["first" in path.read_text() for path in paths] == [True, False, False]
+
+
+def test_what_stops_a_benchmark_is_told_with_its_remedy(tmp_path: Path) -> None:
+    def run() -> Record:
+        raise StowageError("wrk is not installed", remedy="install it")
+
+    with pytest.raises(SystemExit, match=r"^error: wrk is not installed \(install it\)$"):
+        keep(run, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_names_no_path_of_this_machine(record: Record) -> None:
