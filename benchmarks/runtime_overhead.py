@@ -22,14 +22,15 @@ from benchmarks.tiny_models import TinyModel, write_tiny_models
 from cluster.serve_config import load_config
 from deployments.args import ModelArgs
 from models.engines.registry import resolve_engine
-from models.memory import MIB, RUNTIME_BYTES, MemoryPlan, plan_memory
+from models.memory import MemoryPlan, plan_memory
+from models.memory_terms import MIB, RUNTIME_BYTES
 from models.store import open_store
 
 PORT = 8105
 DEMO = ROOT / "serve_config.yaml"
 CLAIM = (
-    "What a replica process weighs before it has a model (RUNTIME_BYTES of models/memory.py comes from here), and "
-    "whether the plans of the demonstration models hold when they are as busy as their limits allow."
+    "What a replica process weighs before it has a model (RUNTIME_BYTES of models/memory_terms.py comes from "
+    "here), and whether the plans of the demonstration models hold when they are as busy as their limits allow."
 )
 METHOD = (
     "Runtime: one replica at a time, a model of a few hundred parameters, after its first request",

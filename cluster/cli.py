@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -25,10 +27,25 @@ def build_cli() -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
+    cli.callback()(_options)
     cli.add_typer(models_commands(), name="models")
     for command in (validate, plan, serve, status):
         cli.command()(command)
     return cli
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"stowage {version('stowage')}")
+        raise typer.Exit
+
+
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """What stands before the name of a subcommand."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

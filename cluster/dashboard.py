@@ -1,53 +1,30 @@
-"""What is live, from the REST interface of Ray's dashboard. No Ray driver is started for it.
-
-The reply is ``ray.serve.schema.ServeInstanceDetails``. Only what is used here is read, so that clusters of
-other Ray versions can be asked too.
-"""
+"""What is live, from the REST interface of Ray's dashboard. No Ray driver is started for it."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from cluster.http_get import Reply, UnreachableError, get
+from deployments.routing.serve_details import ServeDetails
+from deployments.routing.states import ApplicationView, read_status
 from models.errors import ConfigError, StowageError
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 _APPLICATIONS = "/api/serve/applications/"
 
 
-class _Replica(BaseModel):
-    state: str
-
-
-class _Resources(BaseModel):
-    memory: float | None = None
-
-
-class _Deployment(BaseModel):
-    message: str = ""
-    target_num_replicas: int = 0
-    required_resources: _Resources = _Resources()
-    replicas: list[_Replica] = []
-
-
-class _Application(BaseModel):
-    status: str
-    message: str = ""
-    deployments: dict[str, _Deployment] = {}
-
-
-class _ServeInstance(BaseModel):
-    applications: dict[str, _Application]
-
-
 @dataclass(frozen=True, slots=True)
 class LiveApplication:
-    """One Serve application. ``state`` is Serve's word, ``planned_bytes`` the memory asked for per replica."""
+    """One Serve application, its state and reason in the words of ``/readyz``.
+
+    ``planned_bytes`` is the memory that it asks for, for each replica.
+    """
 
     name: str
     state: str
@@ -71,13 +48,14 @@ class Dashboard:
         """Every Serve application, sorted by name. StowageError when the dashboard does not tell."""
         reply = self._get(_APPLICATIONS)
         try:
-            instance = _ServeInstance.model_validate_json(reply.body)
+            details = ServeDetails.model_validate_json(reply.body)
         except ValidationError as error:
             raise StowageError(
                 f"{self._address} did not answer like a Ray dashboard: {error.errors()[0]['msg']}",
                 remedy="is this the address of the dashboard, and not that of the HTTP proxy?",
             ) from error
-        return [_live(name, app) for name, app in sorted(instance.applications.items())]
+        now_unix_s = time.time()
+        return [_live(view, now_unix_s) for view in details.views()]
 
     def _get(self, path: str) -> Reply:
         try:
@@ -118,16 +96,14 @@ def read_token(environ: Mapping[str, str], home: Path) -> str | None:
         raise ConfigError(f"cannot read Ray's token: {error}", remedy="correct RAY_AUTH_TOKEN_PATH") from error
 
 
-def _live(name: str, app: _Application) -> LiveApplication:
-    deployments = app.deployments.values()
-    replicas = [replica for deployment in deployments for replica in deployment.replicas]
-    memory = [d.required_resources.memory for d in deployments if d.required_resources.memory]
-    messages = [app.message, *(deployment.message for deployment in deployments)]
+def _live(view: ApplicationView, now_unix_s: float) -> LiveApplication:
+    state, reason = read_status(view, None, now_unix_s)  # the reply does not say what is free
+    memory = view.required_resources.get("memory")
     return LiveApplication(
-        name=name,
-        state=app.status,
-        num_running=sum(replica.state == "RUNNING" for replica in replicas),
-        num_target=sum(deployment.target_num_replicas for deployment in deployments),
-        reason=next((message for message in messages if message), None),
-        planned_bytes=int(sum(memory)) if memory else None,
+        name=view.name,
+        state=state,
+        num_running=sum(replica.state == "RUNNING" for replica in view.replicas),
+        num_target=view.target_num_replicas,
+        reason=reason,
+        planned_bytes=int(memory) if memory else None,
     )

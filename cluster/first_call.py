@@ -16,11 +16,11 @@ def first_call(manifest: Manifest, base_url: str) -> str:
         return _post(f"{base_url}/v1/embeddings", {"model": model, "input": "Ships carry cargo."})
     if manifest.task is Task.INFER:
         return f"curl -s {shlex.quote(f'{base_url}/v2/models/{manifest.name}/versions/{manifest.version}')}"
-    question = "What is the capital of France?"
+    question, options = "What is the capital of France?", {"max_tokens": 32, "temperature": 0}
     if manifest.tokenizer is None or not manifest.tokenizer.has_chat_template:
-        return _post(f"{base_url}/v1/completions", {"model": model, "prompt": question, "max_tokens": 32})
+        return _post(f"{base_url}/v1/completions", {"model": model, "prompt": question, **options})
     messages = [{"role": "user", "content": question}]
-    return _post(f"{base_url}/v1/chat/completions", {"model": model, "messages": messages, "max_tokens": 32})
+    return _post(f"{base_url}/v1/chat/completions", {"model": model, "messages": messages, **options})
 
 
 def _post(url: str, body: dict[str, object]) -> str:

@@ -10,10 +10,12 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from rich.console import Console
 
 from cluster.import_progress import shown_progress
 from cluster.imports import import_version
+from cluster.manifest_rows import FILE_COLUMNS, VERSION_COLUMNS, fact_rows, file_rows, version_row
 from cluster.options import JsonOption
 from cluster.render import print_json, print_table
 from cluster.serve_config import load_config
@@ -87,20 +89,22 @@ def import_models(
 
 def list_versions(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
     """List the versions in the store."""
-    _show_all(open_store(store).list(), as_json=as_json)
+    manifests = open_store(store).list()
+    if manifests or as_json:
+        _show_all(manifests, as_json=as_json)
+    else:
+        typer.echo(f"no models in {store}")
 
 
 def show(version: VersionArgument, store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
     """Show all that is known of one version: its manifest."""
-    manifest = open_store(store).get(version).manifest
+    manifest = open_store(store).manifest(version)
     if as_json:
         typer.echo(manifest.model_dump_json(indent=2))
         return
-    facts = manifest.model_dump(mode="json", exclude={"files", "schema_version"}, exclude_none=True)
-    print_table(("fact", "value"), _flat(facts))
+    print_table(("fact", "value"), fact_rows(manifest))
     typer.echo()
-    rows = [(entry.path, format_bytes(entry.size_bytes), entry.sha256) for entry in manifest.files]
-    print_table(("file", "size", "sha256"), rows, right=("size",))
+    print_table(FILE_COLUMNS, file_rows(manifest), right=("size",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,7 @@ def remove(
 ) -> None:
     """Remove one version from the store."""
     models = open_store(store)
-    size = models.get(version).manifest.size_bytes
+    size = models.manifest(version).size_bytes
     if not yes:
         typer.confirm(f"Remove {version} ({format_bytes(size)}) from {store}?", abort=True, err=True)
     models.remove(version)
@@ -166,9 +170,12 @@ def _from_options(
     try:
         spec = ModelSpec.model_validate({"model": name, "version": number or "1", **fields})
     except ValidationError as error:
-        reasons = "; ".join(f"{each['loc'][0]}: {each['msg']}" for each in error.errors())
-        raise typer.BadParameter(f"{version!r}: {reasons}") from error
+        raise typer.BadParameter("; ".join(_reason(each) for each in error.errors())) from error
     return [(spec, store or DEFAULT_STORE)]
+
+
+def _reason(error: ErrorDetails) -> str:
+    return f"{error['loc'][0]}: {error['msg'].removeprefix('Value error, ')}"
 
 
 def _verify(versions: Sequence[VersionId], store: str) -> list[Verdict]:
@@ -189,29 +196,4 @@ def _show_all(manifests: Iterable[Manifest], *, as_json: bool) -> None:
     if as_json:
         print_json([manifest.model_dump(mode="json", exclude={"files"}) for manifest in manifests])
         return
-    columns = ("version", "task", "format", "dtype", "parameters", "size", "source", "licence")
-    print_table(columns, [_row(manifest) for manifest in manifests], right=("parameters", "size"))
-
-
-def _row(manifest: Manifest) -> tuple[str, ...]:
-    return (
-        str(manifest.id),
-        manifest.task,
-        manifest.format,
-        manifest.dtype,
-        f"{manifest.num_parameters:,}",
-        format_bytes(manifest.size_bytes),
-        manifest.source,
-        manifest.licence or "-",
-    )
-
-
-def _flat(facts: dict[str, object], prefix: str = "") -> list[tuple[str, str]]:
-    """``{"a": {"b": 1}}`` as ``("a.b", "1")``."""
-    rows: list[tuple[str, str]] = []
-    for name, value in facts.items():
-        if isinstance(value, dict):
-            rows += _flat(value, f"{prefix}{name}.")
-        else:
-            rows.append((f"{prefix}{name}", str(value)))
-    return rows
+    print_table(VERSION_COLUMNS, [version_row(manifest) for manifest in manifests], right=("parameters", "size"))

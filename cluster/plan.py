@@ -13,9 +13,8 @@ from rich.console import Console
 from cluster.imports import import_all
 from cluster.options import ConfigArgument, JsonOption, read_size
 from cluster.render import print_json, print_table
-from cluster.serve_config import load_config
-from cluster.stored import stored_manifests
-from deployments.args import ModelArgs
+from cluster.serve_config import DeployedModel, load_config
+from cluster.stored import stored_manifest
 from models.engines.registry import resolve_engine
 from models.errors import ConfigError
 from models.hardware import local_node_memory_bytes
@@ -27,7 +26,7 @@ from models.memory import MemoryPlan, check_fits, format_bytes, plan_memory
 class PlannedModel:
     """One version. ``plan`` is None when there can be none; ``problem`` says why it cannot be deployed."""
 
-    args: ModelArgs
+    model: DeployedModel
     limit_bytes: int
     plan: MemoryPlan | None = None
     problem: str | None = None
@@ -43,8 +42,8 @@ class ClusterPlan:
 
     @property
     def total_bytes(self) -> int:
-        """Of all models at their ``min_replicas``."""
-        return sum(model.plan.total_bytes * model.args.min_replicas for model in self.models if model.plan)
+        """Of all models at their smallest number of replicas."""
+        return sum(each.plan.total_bytes * each.model.replicas.low for each in self.models if each.plan)
 
     @property
     def problems(self) -> list[str]:
@@ -78,17 +77,17 @@ def plan(
 
     Exit code: 0 when everything fits, 1 when something does not or cannot be planned.
     """
-    models = load_config(config).model_args
+    loaded = load_config(config)
     if import_first:
-        import_all(models, Console(stderr=True))
-    manifests = stored_manifests(models)
-    missing = [str(args.id) for args in models if args.id not in manifests]
-    if missing:
+        import_all(loaded.model_args, Console(stderr=True))
+    found = [(model, stored_manifest(model.args)) for model in loaded.models]
+    if missing := [str(model.args.id) for model, manifest in found if manifest is None]:
         raise ConfigError(
             f"not in the store yet, so their sizes are not known: {', '.join(missing)}",
             remedy="add --import to import them first",
         )
-    planned = plan_cluster([(args, manifests[args.id]) for args in models], node_memory, num_nodes)
+    models = [(model, manifest) for model, manifest in found if manifest is not None]
+    planned = plan_cluster(models, node_memory, num_nodes)
     if as_json:
         _show_json(planned)
     else:
@@ -97,24 +96,27 @@ def plan(
 
 
 def plan_cluster(
-    models: Sequence[tuple[ModelArgs, Manifest]], node_memory: int | None, num_nodes: int
+    models: Sequence[tuple[DeployedModel, Manifest]], node_memory: int | None, num_nodes: int
 ) -> ClusterPlan:
     """``node_memory`` in bytes goes before a model's own ``node_memory``, and that before this machine's."""
-    declared = [int(args.node_memory) for args, _ in models if args.node_memory is not None]
+    declared = [int(model.args.node_memory) for model, _ in models if model.args.node_memory is not None]
     node_bytes = node_memory or max(declared, default=None) or _this_machine_bytes()
-    planned = [_plan_model(args, manifest, node_memory, node_bytes) for args, manifest in models]
+    planned = [_plan_model(model, manifest, node_memory, node_bytes) for model, manifest in models]
     return ClusterPlan(tuple(planned), node_bytes, num_nodes)
 
 
-def _plan_model(args: ModelArgs, manifest: Manifest, node_memory: int | None, node_bytes: int) -> PlannedModel:
+def _plan_model(
+    model: DeployedModel, manifest: Manifest, node_memory: int | None, node_bytes: int
+) -> PlannedModel:
+    args = model.args
     limit_bytes = node_memory or (node_bytes if args.node_memory is None else int(args.node_memory))
     planned = None
     try:
         planned = plan_memory(manifest, args.limits, resolve_engine(manifest, args.engine))
         check_fits(planned, manifest, args.limits, limit_bytes, "a node")
     except ConfigError as error:
-        return PlannedModel(args, limit_bytes, planned, str(error))
-    return PlannedModel(args, limit_bytes, planned)
+        return PlannedModel(model, limit_bytes, planned, str(error))
+    return PlannedModel(model, limit_bytes, planned)
 
 
 def _this_machine_bytes() -> int:
@@ -139,14 +141,13 @@ def _show_table(planned: ClusterPlan) -> None:
         typer.echo(problem, err=True)
 
 
-def _row(model: PlannedModel, terms: Sequence[str]) -> tuple[str, ...]:
-    low, high = model.args.min_replicas, model.args.max_replicas
-    replicas = str(low) if low == high else f"{low}-{high}"
-    if model.plan is None:
-        return (str(model.args.id), *["-"] * (len(terms) + 2), replicas)
-    sizes = {term.name: format_bytes(term.bytes) for term in model.plan.terms}
-    total = format_bytes(model.plan.total_bytes)
-    return (str(model.args.id), model.plan.engine, *(sizes.get(term, "-") for term in terms), total, replicas)
+def _row(planned: PlannedModel, terms: Sequence[str]) -> tuple[str, ...]:
+    version, replicas = str(planned.model.args.id), str(planned.model.replicas)
+    if planned.plan is None:
+        return (version, *["-"] * (len(terms) + 2), replicas)
+    sizes = {term.name: format_bytes(term.bytes) for term in planned.plan.terms}
+    total = format_bytes(planned.plan.total_bytes)
+    return (version, planned.plan.engine, *(sizes.get(term, "-") for term in terms), total, replicas)
 
 
 def _show_json(planned: ClusterPlan) -> None:
@@ -162,7 +163,16 @@ def _show_json(planned: ClusterPlan) -> None:
     )
 
 
-def _model_json(model: PlannedModel) -> dict[str, object]:
-    facts = {name: getattr(model.args, name) for name in ("model", "version", "min_replicas", "max_replicas")}
-    plan_facts = {"total_bytes": model.plan.total_bytes, **dataclasses.asdict(model.plan)} if model.plan else {}
-    return {**facts, "limit_bytes": model.limit_bytes, "problem": model.problem, **plan_facts}
+def _model_json(planned: PlannedModel) -> dict[str, object]:
+    plan_facts: dict[str, object] = {}
+    if planned.plan:
+        plan_facts = {"total_bytes": planned.plan.total_bytes, **dataclasses.asdict(planned.plan)}
+    return {
+        "model": planned.model.args.model,
+        "version": planned.model.args.version,
+        "min_replicas": planned.model.replicas.low,
+        "max_replicas": planned.model.replicas.high,
+        "limit_bytes": planned.limit_bytes,
+        "problem": planned.problem,
+        **plan_facts,
+    }

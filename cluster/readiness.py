@@ -14,19 +14,18 @@ from models.errors import StowageError
 
 
 class Phase(StrEnum):
+    UNSEEN = "unseen"
     WAITING = "waiting"
     LOADING = "loading"
     READY = "ready"
     FAILED = "failed"
 
 
-# The words of the router and of Serve for what is not ready; all others mean that it is coming up.
-_PHASES = {
-    "waiting": Phase.WAITING,
-    "failed": Phase.FAILED,
-    "DEPLOY_FAILED": Phase.FAILED,
-    "UNHEALTHY": Phase.FAILED,
-}
+# A model's states; all others mean that it is coming up.
+_PHASES = {"ready": Phase.READY, "asleep": Phase.READY, "waiting": Phase.WAITING, "failed": Phase.FAILED}
+
+# The id of these requests. Serve writes it into its access log, where it tells them from all others.
+POLL_ID = "stowage-serve-poll"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +36,12 @@ class Observation:
     reason: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.phase}: {summary(self.reason)}" if self.reason else str(self.phase)
+        return f"{self.phase}: {self.reason}" if self.reason else str(self.phase)
 
 
 class _Model(BaseModel):
     model: str
     version: str
-    ready: bool
     status: str
     reason: str | None = None
 
@@ -65,22 +63,32 @@ class ReadinessProbe:
         from_router = self._ask_router()
         if from_router is not None:
             return {self._router: Observation(Phase.READY), **from_router}
-        return _ask_dashboard(dashboard) if dashboard else {}
+        return self._ask_dashboard(dashboard) if dashboard else {}
 
     def _ask_router(self) -> dict[str, Observation] | None:
         try:
-            reply = get(self._url, timeout_s=self._timeout_s)
+            reply = get(self._url, timeout_s=self._timeout_s, headers={"x-request-id": POLL_ID})
             models = _Readyz.model_validate_json(reply.body).models
         except (UnreachableError, ValidationError):
             return None  # Serve's proxy answers before the router does, in its own words
-        return {f"{m.model}@{m.version}": _observation(m.status, m.reason, ready=m.ready) for m in models}
+        return {f"{model.model}@{model.version}": _observation(model.status, model.reason) for model in models}
+
+    def _ask_dashboard(self, dashboard: Dashboard) -> dict[str, Observation]:
+        try:
+            applications = dashboard.applications()
+        except StowageError:
+            return {}  # the dashboard starts after Ray's other parts; ask again at the next poll
+        seen = {app.name: _observation(app.state, app.reason) for app in applications}
+        if seen.get(self._router) == Observation(Phase.READY):
+            del seen[self._router]  # it has not answered, so no request can reach it yet
+        return seen
 
 
 class StartupReport:
     """Turns successive observations into the lines worth printing: one for each change."""
 
     def __init__(self, expected: Sequence[str]) -> None:
-        self._now = {name: Observation(Phase.WAITING) for name in expected}
+        self._now = {name: Observation(Phase.UNSEEN) for name in expected}
 
     def update(self, seen: Mapping[str, Observation]) -> list[str]:
         """Lines for what changed; an application that is not seen keeps its last state."""
@@ -89,28 +97,12 @@ class StartupReport:
         return [f"{name}: {observation}" for name, observation in changed.items()]
 
     def is_settled(self) -> bool:
-        """Everything is either ready or has failed."""
-        return all(observation.phase in (Phase.READY, Phase.FAILED) for observation in self._now.values())
+        """Everything is ready, has failed, or waits for resources, which can last for ever."""
+        return not {Phase.UNSEEN, Phase.LOADING} & {observation.phase for observation in self._now.values()}
 
     def named(self, phase: Phase) -> list[str]:
         return [name for name, observation in self._now.items() if observation.phase is phase]
 
 
-def summary(message: str | None) -> str:
-    """The line of a Serve message that says what went wrong: the last, where a traceback ends."""
-    lines = [line.strip() for line in (message or "").splitlines() if line.strip()]
-    return lines[-1] if lines else ""
-
-
-def _ask_dashboard(dashboard: Dashboard) -> dict[str, Observation]:
-    try:
-        applications = dashboard.applications()
-    except StowageError:
-        return {}  # the dashboard starts after Ray's other parts; ask again at the next poll
-    return {app.name: _observation(app.state, app.reason, ready=app.state == "RUNNING") for app in applications}
-
-
-def _observation(status: str, reason: str | None, *, ready: bool) -> Observation:
-    if ready:
-        return Observation(Phase.READY)
+def _observation(status: str, reason: str | None) -> Observation:
     return Observation(_PHASES.get(status, Phase.LOADING), reason)

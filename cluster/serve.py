@@ -91,10 +91,11 @@ class ServeSession:
         return Dashboard(url, read_token(os.environ, Path.home())) if url else None
 
     def _announce(self) -> None:
-        failed, ready = self._report.named(Phase.FAILED), self._report.named(Phase.READY)
+        ready = self._report.named(Phase.READY)
         typer.echo(f"\nReady: {', '.join(ready) or 'nothing'}.")
-        if failed:
-            typer.echo(f"Failed: {', '.join(failed)}. The others serve.", err=True)
+        for word, phase in (("Failed", Phase.FAILED), ("Waiting for resources", Phase.WAITING)):
+            if names := self._report.named(phase):
+                typer.echo(f"{word}: {', '.join(names)}. The others serve.", err=True)
         typer.echo(f"  OpenAI API               {self._base_url}/v1")
         typer.echo(f"  Open Inference Protocol  {self._base_url}/v2")
         typer.echo(f"  Ray dashboard            {self._output.dashboard_url or 'none'}")

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from cluster.readiness import POLL_ID
 from models.errors import StowageError
 
 _DASHBOARD = re.compile(r"View the dashboard at\s+(https?://\S+)")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_OWN_POLL = re.compile(r"\bGET /readyz \d{3}\b")
+_OWN_POLL = re.compile(rf"\b{POLL_ID}\b")
 # Ray's and Serve's own account of a start, and the progress bars of libraries in other processes.
 _CHATTER = re.compile(r"\b(INFO|SUCC)\s+(\d{4}-\d\d-\d\d |\w+\.py:)|Loading weights:|^\([^)]*pid=\d+\)\s*$|^\s*$")
 

@@ -11,7 +11,6 @@ import typer
 
 from cluster.dashboard import DEFAULT_ADDRESS, Dashboard, LiveApplication, read_token
 from cluster.options import JsonOption
-from cluster.readiness import summary
 from cluster.render import print_json, print_table
 from models.memory import format_bytes
 from models.types import VersionId
@@ -47,7 +46,7 @@ def _row(app: LiveApplication) -> tuple[str, ...]:
         app.state,
         f"{app.num_running}/{app.num_target}",
         format_bytes(app.planned_bytes) if app.planned_bytes is not None else "-",
-        summary(app.reason),
+        app.reason or "",
     )
 
 

@@ -8,14 +8,18 @@ from pathlib import Path
 
 import typer
 
-from cluster.config_file import Complaint, ConfigFile, Problem, YamlPath
+from cluster.config_file import Complaint, ConfigFile, Problem
 from cluster.options import ConfigArgument, JsonOption
 from cluster.render import print_json
-from cluster.serve_config import ServeConfig, check_config, describe, valid_config
-from cluster.stored import stored_manifests
-from deployments.args import ModelArgs
+from cluster.serve_config import DeployedModel, ServeConfig, check_config, describe, valid_config
+from cluster.stored import stored_manifest
+from models.engines.registry import resolve_engine
 from models.errors import ConfigError, StoreError
+from models.importing.fixed_facts import differences
 from models.local_sources import FileSource, PackageSource
+from models.manifest import Manifest
+from models.memory import plan_memory
+from models.object_store import BUCKET_SCHEMES
 from models.sources import parse_source
 from models.store import open_store
 
@@ -24,7 +28,8 @@ def validate(config: ConfigArgument, as_json: JsonOption = False) -> None:
     """Check a configuration against Serve's schema and Stowage's own rules.
 
     Finds unknown fields (with the nearest known name), wrong values, duplicate keys, applications and versions,
-    and sources that are not on this machine. Reports all problems at once, each with its line. Starts nothing.
+    sources that are not on this machine, and stored versions that are not what the file says or cannot do it.
+    Reports all problems at once, each with its line. Starts nothing.
 
     Exit code: 0 when there is no problem, 1 when there is one.
     """
@@ -50,36 +55,54 @@ def load_deployable(path: Path) -> ServeConfig:
 
 
 def find_problems(file: ConfigFile) -> tuple[list[Problem], ServeConfig | None]:
-    """Problems of the file, or of its sources if the file has none; and its contents if they can be read."""
+    """Problems of the file, or of its models if the file has none; and its contents if they can be read."""
     problems = check_config(file)
     if problems:
         return problems, None
     loaded = valid_config(file)
-    return [file.problem(complaint) for complaint in source_complaints(loaded)], loaded
+    return [file.problem(complaint) for model in loaded.models for complaint in model_complaints(model)], loaded
 
 
-def source_complaints(config: ServeConfig) -> Iterator[Complaint]:
-    """Versions that are not in their store and cannot be imported on this machine.
+def model_complaints(model: DeployedModel) -> Iterator[Complaint]:
+    """Of a version that cannot be imported on this machine, or is stored and does not go with the file.
 
-    Hubs and buckets are not asked: only the import can tell what they hold, and for whom.
+    Hubs and buckets of weights are not asked: only the import can tell what they hold, and for whom. Nor is a
+    store in a bucket, unless a source is missing: a file can be checked without its credentials.
     """
-    for path, args in config.models:
-        missing = list(_missing_sources(path, args))
-        try:
-            open_store(args.store)
-            if missing and args.id not in stored_manifests([args]):
-                yield from missing
-        except StoreError as error:
-            yield Complaint((*path, "args", "store"), str(error))
+    missing = list(_missing_sources(model))
+    location = model.args.store
+    try:
+        open_store(location)
+        is_asked = missing or not location.startswith(BUCKET_SCHEMES)
+        manifest = stored_manifest(model.args) if is_asked else None
+    except StoreError as error:
+        yield Complaint((*model.path, "args", "store"), str(error))
+        return
+    yield from missing if manifest is None else _complaints_of_stored(model, manifest)
 
 
-def _missing_sources(path: YamlPath, args: ModelArgs) -> Iterator[Complaint]:
+def _missing_sources(model: DeployedModel) -> Iterator[Complaint]:
+    args, path = model.args, (*model.path, "args")
     if args.source is None:
-        yield Complaint((*path, "args"), f"{args.id} has no source and is not in the store {args.store!r}")
+        yield Complaint(path, f"{args.id} has no source and is not in the store {args.store!r}")
     for field, text in (("source", args.source), ("tokenizer", args.tokenizer)):
+        source = parse_source(text) if text else None
         try:
-            source = parse_source(text) if text else None
             if isinstance(source, FileSource | PackageSource):
                 source.contents()
         except StoreError as error:
-            yield Complaint((*path, "args", field), str(error))
+            yield Complaint((*path, field), str(error))
+
+
+def _complaints_of_stored(model: DeployedModel, manifest: Manifest) -> Iterator[Complaint]:
+    """What an import or the builder would refuse, once the version is there."""
+    args, path = model.args, (*model.path, "args")
+    for difference in differences(args, manifest):
+        yield Complaint((*path, difference.field), str(difference.error()))
+    place: tuple[str, ...] = ("engine",)
+    try:
+        engine = resolve_engine(manifest, args.engine)
+        place = ("limits", "max_model_len")
+        plan_memory(manifest, args.limits, engine)
+    except ConfigError as error:
+        yield Complaint((*path, *place), str(error))

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import modeling_gguf_pytorch_utils as gguf_reader
 from transformers.utils import logging
 
 from models.errors import SourceError, UnsafeWeightsError
@@ -54,9 +55,15 @@ def _without_progress_bars() -> Generator[None]:
     """transformers draws bars that nobody asked for, also into log files."""
     were_on = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    # The GGUF reader alone has tqdm's own bar, which that switch does not reach, and tqdm read TQDM_DISABLE when
+    # it was imported, long ago. So the reader gets the bar of transformers, for as long as the switch is off.
+    reader_names = vars(gguf_reader)
+    unswitched = reader_names["tqdm"]
+    reader_names["tqdm"] = logging.tqdm
     try:
         yield
     finally:
+        reader_names["tqdm"] = unswitched
         if were_on:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 

@@ -50,6 +50,10 @@ class LocalStore:
 
     def get(self, version: VersionId) -> StoredModel:
         """The version; VersionNotFoundError names those that are there."""
+        return StoredModel(self.manifest(version), self._folder(version))
+
+    def manifest(self, version: VersionId) -> Manifest:
+        """The version's manifest. VersionNotFoundError."""
         if not self.holds(version):
             raise not_found(version, str(self.root), self._ids())
         manifest = read_manifest(self._manifest_path(version).read_bytes(), str(self._manifest_path(version)))
@@ -58,11 +62,11 @@ class LocalStore:
                 f"the folder of {version} in {self.root} holds {manifest.id}",
                 remedy="move it back; folders of the store are not renamed",
             )
-        return StoredModel(manifest, self._folder(version))
+        return manifest
 
     def list(self) -> tuple[Manifest, ...]:
         """The manifests of all versions, sorted by id."""
-        return tuple(self.get(version).manifest for version in self._ids())
+        return tuple(self.manifest(version) for version in self._ids())
 
     def holds(self, version: VersionId) -> bool:
         """Whether the version is there, whole."""
@@ -168,7 +172,4 @@ def read_manifest(content: bytes, origin: str) -> Manifest:
 def not_found(version: VersionId, where: str, present: tuple[VersionId, ...]) -> VersionNotFoundError:
     """The error for a version that is not in the store, naming those that are."""
     there = ", ".join(str(each) for each in present) or "nothing"
-    return VersionNotFoundError(
-        f"{version} is not in the model store {where}, which holds {there}",
-        remedy=f"import it: stowage models import {version} --source SOURCE",
-    )
+    return VersionNotFoundError(f"{version} is not in the model store {where}, which holds {there}")

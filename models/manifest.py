@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from models.types import NAME_PATTERN, VERSION_PATTERN, Pooling, Task, VersionId, WeightFormat
+from models.types import Pooling, Task, VersionId, WeightFormat, check_name, check_version
 
 MANIFEST_FILE = "manifest.json"
 
-Name = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
+Name = Annotated[str, AfterValidator(check_name)]
 
 
 def _number_as_text(value: object) -> object:
@@ -20,7 +20,7 @@ def _number_as_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-Version = Annotated[str, BeforeValidator(_number_as_text), StringConstraints(pattern=f"^{VERSION_PATTERN}$")]
+Version = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(check_version)]
 
 
 def _inside_the_folder(path: str) -> str:

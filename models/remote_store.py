@@ -31,16 +31,23 @@ class RemoteStore:
 
     def get(self, version: VersionId) -> StoredModel:
         """The version, downloaded and verified unless the cache holds it. VersionNotFoundError."""
-        manifest = self._manifest(version)
+        manifest = self.manifest(version)
         cached = self._cached(manifest)
         if cached is not None:
             return cached
         with self._exclusive(version):
             return self._cached(manifest) or self._download(manifest)
 
+    def manifest(self, version: VersionId) -> Manifest:
+        """The version's manifest, read from the bucket. VersionNotFoundError."""
+        manifest = self._read_manifest(version)
+        if manifest is None:
+            raise not_found(version, self._bucket.url, self._ids())
+        return manifest
+
     def list(self) -> tuple[Manifest, ...]:
         """The manifests of all versions in the bucket, sorted by id."""
-        return tuple(self._manifest(version) for version in self._ids())
+        return tuple(self.manifest(version) for version in self._ids())
 
     def add(self, version: VersionId, fill: Fill) -> StoredModel:
         """Build the version in the cache with ``fill``, then upload it; or return the one that is there.
@@ -58,7 +65,7 @@ class RemoteStore:
 
     def remove(self, version: VersionId) -> None:
         """Take the version out of the bucket and out of this node's cache. VersionNotFoundError."""
-        self._manifest(version)
+        self.manifest(version)
         with self._exclusive(version):
             self._bucket.delete([_key(version, MANIFEST_FILE)])
             self._bucket.delete([file.name for file in self._bucket.list(_key(version))])
@@ -66,7 +73,7 @@ class RemoteStore:
 
     def verify(self, version: VersionId) -> None:
         """Hash the version's files in the bucket, and in the cache if it is there. ChecksumError."""
-        manifest = self._manifest(version)
+        manifest = self.manifest(version)
         self._progress.step(f"verifying {version} in {self._bucket.url}")
         objects = self._objects(version)
         damaged = [entry.path for entry in manifest.files if self._is_damaged(entry, objects)]
@@ -129,12 +136,6 @@ class RemoteStore:
     def _forget(self, version: VersionId) -> None:
         if self._cache.holds(version):
             self._cache.remove(version)
-
-    def _manifest(self, version: VersionId) -> Manifest:
-        manifest = self._read_manifest(version)
-        if manifest is None:
-            raise not_found(version, self._bucket.url, self._ids())
-        return manifest
 
     def _read_manifest(self, version: VersionId) -> Manifest | None:
         key = _key(version, MANIFEST_FILE)

@@ -36,6 +36,9 @@ class Store(Protocol):
     def get(self, version: VersionId) -> StoredModel:
         """The version, with its files on this machine. VersionNotFoundError names those that are there."""
 
+    def manifest(self, version: VersionId) -> Manifest:
+        """The version's manifest; no weights are moved for it. VersionNotFoundError."""
+
     def list(self) -> tuple[Manifest, ...]:
         """The manifests of all versions, sorted by id."""
 

@@ -47,6 +47,25 @@ class FinishReason(StrEnum):
     LENGTH = "length"
 
 
+def check_name(value: str) -> str:
+    """``value`` if a model can be called so, ValueError otherwise."""
+    return _check("name", value, _NAME)
+
+
+def check_version(value: str) -> str:
+    """``value`` if a version can be called so, ValueError otherwise."""
+    return _check("version", value, _VERSION)
+
+
+def _check(label: str, value: str, pattern: re.Pattern[str]) -> str:
+    if not pattern.fullmatch(value):
+        raise ValueError(
+            f"model {label} {value!r} is not valid: use letters, digits, '.', '_' and '-', "
+            "beginning and ending with a letter or digit"
+        )
+    return value
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class VersionId:
     """One immutable version of one model, written ``name@version``."""
@@ -55,12 +74,8 @@ class VersionId:
     version: str
 
     def __post_init__(self) -> None:
-        for label, value, pattern in (("name", self.name, _NAME), ("version", self.version, _VERSION)):
-            if not pattern.fullmatch(value):
-                raise ValueError(
-                    f"model {label} {value!r} is not valid: use letters, digits, '.', '_' and '-', "
-                    "beginning and ending with a letter or digit"
-                )
+        check_name(self.name)
+        check_version(self.version)
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"

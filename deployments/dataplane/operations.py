@@ -201,8 +201,8 @@ async def _first(version: VersionId, chunks: AsyncGenerator[GenerationChunk]) ->
 
 
 def _unavailable(state: ModelState) -> ModelUnavailableError:
-    retry_after_s = _FAILED_RETRY_S if state.status == "failed" else _STARTING_RETRY_S
+    verb, retry_after_s = ("has", _FAILED_RETRY_S) if state.status == "failed" else ("is", _STARTING_RETRY_S)
     return ModelUnavailableError(
-        f"model {state.id} is {state.status}: {state.reason or 'its replica is not up'}",
+        f"model {state.id} {verb} {state.status}: {state.reason or 'its replica is not up'}",
         retry_after_s=retry_after_s,
     )

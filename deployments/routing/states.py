@@ -55,9 +55,12 @@ class ApplicationView:
 
 
 def read_states(
-    applications: Sequence[ApplicationView], available: Mapping[str, float], now_unix_s: float
+    applications: Sequence[ApplicationView], available: Mapping[str, float] | None, now_unix_s: float
 ) -> tuple[ModelState, ...]:
-    """The state of every application that is a model version, sorted by id."""
+    """The state of every application that is a model version, sorted by id.
+
+    ``available`` is what the cluster has free, None when that is not known.
+    """
     named = [(_version(view.name), view) for view in applications]
     states = [_state(version, view, available, now_unix_s) for version, view in named if version is not None]
     return tuple(sorted(states, key=lambda state: state.id))
@@ -71,14 +74,10 @@ def _version(application: str) -> VersionId | None:
         return None
 
 
-def _state(
-    version: VersionId, view: ApplicationView, available: Mapping[str, float], now_unix_s: float
-) -> ModelState:
-    status, reason = _status(view, available, now_unix_s)
-    return ModelState(version, status in ("ready", "asleep"), status, reason, view.card)
-
-
-def _status(view: ApplicationView, available: Mapping[str, float], now_unix_s: float) -> tuple[str, str | None]:
+def read_status(
+    view: ApplicationView, available: Mapping[str, float] | None, now_unix_s: float
+) -> tuple[str, str | None]:
+    """The status of any application, in the words of ``ModelState``, and why it is not ready."""
     if view.status == "DELETING":
         return "stopping", "it is being removed"
     if any(replica.state == "RUNNING" for replica in view.replicas):
@@ -93,18 +92,27 @@ def _status(view: ApplicationView, available: Mapping[str, float], now_unix_s: f
     return "starting", _last_line(view.message) or "its replica is loading"
 
 
+def _state(
+    version: VersionId, view: ApplicationView, available: Mapping[str, float] | None, now_unix_s: float
+) -> ModelState:
+    status, reason = read_status(view, available, now_unix_s)
+    return ModelState(version, status in ("ready", "asleep"), status, reason, view.card)
+
+
 def _unplaced_for(replica: ReplicaView, now_unix_s: float) -> float:
     """Seconds for which a starting replica has had no node."""
     return now_unix_s - replica.started_unix_s if replica.state == "STARTING" and not replica.placed else 0.0
 
 
-def _lacks(required: Mapping[str, float], available: Mapping[str, float]) -> bool:
-    return any(amount > available.get(name, 0.0) for name, amount in required.items())
+def _lacks(required: Mapping[str, float], available: Mapping[str, float] | None) -> bool:
+    return available is not None and any(amount > available.get(name, 0.0) for name, amount in required.items())
 
 
-def _missing_resources(required: Mapping[str, float], available: Mapping[str, float]) -> str:
+def _missing_resources(required: Mapping[str, float], available: Mapping[str, float] | None) -> str:
     names = sorted(name for name, value in required.items() if value)
     needs = ", ".join(_amount(name, required[name]) for name in names)
+    if available is None:
+        return f"it cannot be scheduled: it needs {needs}"
     free = ", ".join(_amount(name, available.get(name, 0.0)) for name in names)
     return f"it cannot be scheduled: it needs {needs}; the cluster has {free} free"
 

@@ -13,7 +13,7 @@ from transformers import AutoModel, PreTrainedModel
 from models.engines.base import EngineSettings
 from models.engines.loaded import Loaded
 from models.engines.pretrained import load_pretrained
-from models.engines.tensor_check import check_inputs, check_outputs
+from models.engines.tensor_check import Signature
 from models.engines.text_embedder import TextEmbedder
 from models.engines.text_tensors import to_texts
 from models.engines.tokenize import TextOrIds, TokenBatch
@@ -42,14 +42,16 @@ class TransformersEmbeddingEngine:
         self._device = settings.device
         self._loaded = Loaded(_load(folder, manifest, settings.device))
         self.embedding_dim = self._embedder.dimension
+        vectors = TensorSpec(_EMBEDDING, "FP32", (-1, self.embedding_dim))
+        self._signature = Signature(manifest.id, (TensorSpec(_TEXT, "BYTES", (-1,)),), (vectors,))
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        return (TensorSpec(_TEXT, "BYTES", (-1,)),)
+        return self._signature.inputs
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        return (TensorSpec(_EMBEDDING, "FP32", (-1, self.embedding_dim)),)
+        return self._signature.outputs
 
     def tokenize(self, inputs: Sequence[TextOrIds]) -> list[tuple[int, ...]]:
         return self._embedder.tokenize(inputs)
@@ -59,8 +61,8 @@ class TransformersEmbeddingEngine:
             return self._embedder.embed(inputs, lambda batch: self._token_states(model, batch))
 
     def infer(self, request: InferRequest) -> tuple[Tensor, ...]:
-        tensors = check_inputs(request.inputs, self.inputs)
-        outputs = check_outputs(request.outputs, self.outputs)
+        tensors = self._signature.check_inputs(request.inputs)
+        outputs = self._signature.check_outputs(request.outputs)
         vectors = self.embed(to_texts(tensors[_TEXT]).tolist()).vectors
         return tuple(Tensor(spec.name, spec.datatype, vectors) for spec in outputs)
 

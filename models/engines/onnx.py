@@ -11,7 +11,7 @@ import numpy.typing as npt
 from models.engines.base import EngineSettings
 from models.engines.loaded import Loaded
 from models.engines.onnx_session import GraphTensor, OnnxSession
-from models.engines.tensor_check import check_inputs, check_outputs, describe
+from models.engines.tensor_check import Signature, describe
 from models.engines.text_embedder import TextEmbedder
 from models.engines.text_tensors import to_bytes, to_texts
 from models.engines.tokenize import TextOrIds, TokenBatch
@@ -39,18 +39,19 @@ class OnnxEngine:
         session = OnnxSession(folder / _graph_file(manifest), num_threads=settings.num_threads)
         self._loaded = Loaded(session)
         self._graph_inputs, self._graph_outputs = session.inputs, session.outputs
+        self._signature = Signature(manifest.id, _specs(session.inputs), _specs(session.outputs))
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        return tuple(tensor.spec for tensor in self._graph_inputs)
+        return self._signature.inputs
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        return tuple(tensor.spec for tensor in self._graph_outputs)
+        return self._signature.outputs
 
     def infer(self, request: InferRequest) -> tuple[Tensor, ...]:
-        tensors = check_inputs(request.inputs, self.inputs)
-        wanted = check_outputs(request.outputs, self.outputs)
+        tensors = self._signature.check_inputs(request.inputs)
+        wanted = self._signature.check_outputs(request.outputs)
         _check_named_dimensions(tensors, self._graph_inputs)
         with self._loaded.use() as session:
             results = session.run(_feeds(tensors), [spec.name for spec in wanted])
@@ -99,6 +100,10 @@ def _graph_file(manifest: Manifest) -> str:
             remedy="import a source that holds exactly one",
         )
     return graphs[0]
+
+
+def _specs(tensors: Iterable[GraphTensor]) -> tuple[TensorSpec, ...]:
+    return tuple(tensor.spec for tensor in tensors)
 
 
 def _check_named_dimensions(tensors: Mapping[str, Tensor], graph_inputs: Iterable[GraphTensor]) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.errors import StoreError, UnsafeWeightsError, VersionNotFoundError
+from models.errors import UnsafeWeightsError, VersionNotFoundError
 from models.file_integrity import check_sha256, copy_file, move_file, sha256_of
 from models.importing.configuration import read_configuration
 from models.importing.describe import Provenance, describe
+from models.importing.fixed_facts import canonical, check_same
 from models.local_store import Staging, StoredModel
 from models.manifest import Manifest
 from models.progress import Progress
@@ -37,35 +38,15 @@ def import_model(spec: ModelSpec, store: Store, progress: Progress) -> StoredMod
     """
     try:
         stored = store.get(spec.id)
-    except VersionNotFoundError:
+    except VersionNotFoundError as error:
         if spec.source is None:
-            raise
+            remedy = f"name a source, or import it: stowage models import {spec.id} --source SOURCE"
+            raise VersionNotFoundError(error.message, remedy=remedy) from error
         tokenizer = None if spec.tokenizer is None else parse_source(spec.tokenizer)
         job = _Import(spec, parse_source(spec.source), tokenizer, progress)
         stored = store.add(spec.id, job.fill)
-    _check_same(spec, stored.manifest)
+    check_same(spec, stored.manifest)
     return stored
-
-
-def _check_same(spec: ModelSpec, manifest: Manifest) -> None:
-    """StoreError when the version differs from what ``spec`` asks for in what an import fixes for ever."""
-    asked_and_stored: dict[str, tuple[str | None, str | None]] = {
-        "task": (spec.task or manifest.task, manifest.task),
-        "dtype": (spec.dtype or manifest.dtype, manifest.dtype),
-    }
-    if spec.source is not None:
-        asked_and_stored["source"] = (_canonical(spec.source), manifest.source)
-        asked_and_stored["tokenizer"] = (_canonical(spec.tokenizer), manifest.tokenizer_source)
-    for field, (asked, stored) in asked_and_stored.items():
-        if asked != stored:
-            raise StoreError(
-                f"{spec.id} has the {field} {stored!s}, not {asked!s}, and a version never changes",
-                remedy=f"change the {field}, or import under a version that is not in the store",
-            )
-
-
-def _canonical(source: str | None) -> str | None:
-    return None if source is None else str(parse_source(source))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +74,11 @@ class _Import:
         provenance = Provenance(
             source=str(self.source),
             revision=contents.revision,
-            tokenizer_source=_canonical(self.spec.tokenizer),
+            tokenizer_source=canonical(self.spec.tokenizer),
             licence=contents.licence,
         )
         manifest = describe(staging.files, self.spec, weights_format, provenance)
-        _check_same(self.spec, manifest)
+        check_same(self.spec, manifest)
         return manifest
 
     def _add_weights(self, contents: Contents, selection: Selection, staging: Staging) -> WeightFormat:

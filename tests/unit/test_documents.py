@@ -117,7 +117,8 @@ def test_yaml_is_a_valid_configuration(path: Path) -> None:
         assert check_config(ConfigFile.parse(text)) == []
 
 
-def test_the_shipped_configuration_is_valid() -> None:
+def test_the_shipped_configuration_is_valid(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # with an empty model store
     problems, config = find_problems(ConfigFile.read(ROOT / "serve_config.yaml"))
     assert problems == []
     assert config is not None

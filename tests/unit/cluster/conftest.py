@@ -27,6 +27,7 @@ class HttpServer:
     url: str
     answers: dict[str, Answer] = field(default_factory=dict)
     authorization: list[str | None] = field(default_factory=list)
+    request_ids: list[str | None] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -34,6 +35,7 @@ def http_server() -> Iterator[HttpServer]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             site.authorization.append(self.headers.get("Authorization"))
+            site.request_ids.append(self.headers.get("X-Request-ID"))
             answer = site.answers.get(self.path, Answer(404, b"Path not found"))
             self.send_response(answer.status)
             self.send_header("Content-Length", str(len(answer.body)))

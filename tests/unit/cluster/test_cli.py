@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 
 from cluster.cli import main
 from tests.unit.cluster.conftest import Answer, HttpServer
-from tests.unit.cluster.serve_details import application, details
+from tests.unit.serve_details import application, details
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,35 @@ def test_an_error_is_one_message_with_a_remedy(stowage: Stowage, tmp_path: Path)
     assert outcome.err.splitlines()[-1].startswith("Error: ")
     assert "absent does not exist" in outcome.err
     assert "Traceback" not in outcome.err
-    assert "stowage models import" in stowage("models", "show", "x@1", "--store", tmp_path / "s").err
+
+
+@pytest.mark.parametrize("command", ["show", "verify", "remove"])
+def test_a_version_that_is_not_there_is_no_reason_to_import_it(
+    stowage: Stowage, tiny_model: Path, tmp_path: Path, command: str
+) -> None:
+    store = ("--store", tmp_path / "store")
+    stowage("models", "import", "tiny@2", "--source", f"file:{tiny_model}", *store)
+    outcome = stowage("models", command, "tiny@7", *store)
+    assert outcome.code == 1
+    assert "tiny@7 is not in the model store" in outcome.out + outcome.err
+    assert "which holds tiny@2" in outcome.out + outcome.err
+    assert "import" not in outcome.out + outcome.err.replace(str(tmp_path), "")
+
+
+def test_the_version(stowage: Stowage) -> None:
+    assert stowage("--version").out == f"stowage {metadata.version('stowage')}\n"
+
+
+def test_an_empty_store_is_named(stowage: Stowage, tmp_path: Path) -> None:
+    outcome = stowage("models", "list", "--store", tmp_path)
+    assert (outcome.code, outcome.out) == (0, f"no models in {tmp_path}\n")
+
+
+@pytest.mark.parametrize("arguments", [["show", "a/b@1"], ["import", "a/b", "--source", "file:/x"]])
+def test_a_name_that_cannot_be_is_explained_in_words(stowage: Stowage, arguments: list[str]) -> None:
+    outcome = stowage("models", *arguments)
+    assert outcome.code == 2
+    assert "model name 'a/b' is not valid: use letters, digits" in outcome.err
 
 
 def test_validate_a_good_file(stowage: Stowage, config: Path) -> None:
@@ -164,7 +194,6 @@ def test_validate_reports_mistakes_with_path_and_line(stowage: Stowage, config: 
     ("old", "new", "field", "part"),
     [
         ("/weights", "/absent", "source", "absent does not exist"),
-        ("file:", "fil:", "source", "did you mean file:"),
         ("source:", "tokenizer: package:not_installed_at_all, source:", "tokenizer", "pip install"),
         ('store: "/', 'store: "', "store", "is not where a model store can be"),
     ],
@@ -181,6 +210,44 @@ def test_validate_finds_sources_that_are_not_there(
 def test_a_source_may_be_gone_once_its_version_is_stored(stowage: Stowage, config: Path, tiny_model: Path) -> None:
     assert stowage("models", "import", "--config", config).code == 0
     tiny_model.rename(tiny_model.with_name("gone"))
+    assert stowage("validate", config).code == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field", "part"),
+    [
+        ("/weights", "/elsewhere", "source", "/elsewhere, and a version never changes"),
+        ("source:", "tokenizer: 'file:/x', source:", "tokenizer", "has the tokenizer None, not file:/x"),
+        ("source:", "task: embed, source:", "task", "has the task generate, not embed"),
+        ("source:", "dtype: bfloat16, source:", "dtype", "has the dtype float32, not bfloat16"),
+        ("source:", "engine: onnx, source:", "engine", "engine 'onnx' cannot serve tiny@1"),
+        ("source:", "limits: {max_model_len: 65}, source:", "limits.max_model_len", "to 64 or less"),
+    ],
+)
+def test_validate_and_serve_refuse_what_a_stored_version_is_not(
+    stowage: Stowage, config: Path, old: str, new: str, field: str, part: str
+) -> None:
+    stowage("models", "import", "--config", config)
+    config.write_text(config.read_text().replace(old, new))
+    (problem,) = stowage("validate", config, "--json").json["problems"]
+    assert (problem["path"], problem["line"]) == (f"applications[1].args.{field}", 7)
+    assert part in problem["message"]
+    assert f"{config}:7: " in stowage("serve", config).err
+
+
+def test_a_damaged_version_that_the_file_does_not_name_is_no_problem(stowage: Stowage, config: Path) -> None:
+    damaged = config.parent / "store" / "other" / "1" / "manifest.json"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_text("{}")
+    assert stowage("validate", config).code == 0
+    damaged.parent.parent.rename(damaged.parents[2] / "tiny")
+    (problem,) = stowage("validate", config, "--json").json["problems"]
+    assert problem["path"] == "applications[1].args.store"
+    assert "is not a manifest" in problem["message"]
+
+
+def test_a_store_in_a_bucket_is_not_asked_while_every_source_is_there(stowage: Stowage, config: Path) -> None:
+    config.write_text(re.sub(r'store: "[^"]+"', 'store: "s3://no-such-bucket/models"', config.read_text()))
     assert stowage("validate", config).code == 0
 
 
@@ -218,28 +285,34 @@ def test_plan_adds_up_what_every_node_must_hold(stowage: Stowage, config: Path) 
     assert stowage("plan", config, "--node-memory", "1GiB", "--num-nodes", "3").code == 0
 
 
+@pytest.mark.parametrize(
+    ("override", "low", "high"),
+    [("num_replicas: 3", 3, 3), ("autoscaling_config: {min_replicas: 2, max_replicas: 4}", 2, 4)],
+)
+def test_plan_counts_overridden_replicas(
+    stowage: Stowage, config: Path, override: str, low: int, high: int
+) -> None:
+    config.write_text(f"{config.read_text()}    deployments: [{{name: Model, {override}}}]\n")
+    planned = stowage("plan", config, "--import", "--json").json
+    (model,) = planned["models"]
+    assert planned["total_bytes"] == low * model["total_bytes"]
+    assert (model["min_replicas"], model["max_replicas"]) == (low, high)
+
+
 def test_status_is_a_table_of_what_is_live(
     stowage: Stowage, http_server: HttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", "secret")
     reply = details(
         application("router", "RUNNING", ("RUNNING",)),
-        application("m@1", "DEPLOY_FAILED", message="Traceback\nStoreError: broken weights", memory=3 << 30),
+        application(
+            "m@1", "DEPLOY_FAILED", message="Traceback\nmodels.errors.StoreError: no weights", memory=3 << 30
+        ),
     )
     http_server.answers["/api/serve/applications/"] = Answer(200, reply)
     lines = stowage("status", "--address", http_server.url).out.splitlines()
-    assert lines[1].split() == [
-        "m@1",
-        "m",
-        "1",
-        "DEPLOY_FAILED",
-        "0/2",
-        "3.0",
-        "GiB",
-        "StoreError:",
-        "broken",
-        "weights",
-    ]
+    assert lines[1].split() == ["m@1", "m", "1", "failed", "0/2", "3.0", "GiB", "no", "weights"]
+    assert lines[2].split() == ["router", "-", "-", "ready", "1/2", "-"]
     machine = stowage("status", "--address", http_server.url, "--json").json
     assert machine[0]["planned_bytes"] == 3 << 30
     assert (machine[1]["model"], machine[1]["num_running"]) == (None, 1)

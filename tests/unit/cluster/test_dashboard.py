@@ -7,22 +7,33 @@ import pytest
 from cluster.dashboard import Dashboard, LiveApplication, read_token
 from models.errors import ConfigError, StowageError
 from tests.unit.cluster.conftest import Answer, HttpServer
-from tests.unit.cluster.serve_details import application, details
+from tests.unit.serve_details import application, details
 
 PATH = "/api/serve/applications/"
 
 
-def test_applications_are_read_from_serve_s_own_reply(http_server: HttpServer) -> None:
+def test_applications_have_the_states_and_reasons_of_readyz(http_server: HttpServer) -> None:
     http_server.answers[PATH] = Answer(
         200,
         details(
             application("m@1", "RUNNING", ("RUNNING", "STARTING"), memory=1024),
-            application("bad@1", "DEPLOY_FAILED", message="no weights"),
+            application("bad@1", "DEPLOY_FAILED", message="Traceback:\nmodels.errors.StoreError: no weights\n"),
+            application("big@1", "DEPLOYING", ("STARTING",), memory=1 << 40, node_id=None),
+            application("router", "RUNNING", ("RUNNING",)),
         ),
     )
     assert Dashboard(http_server.url + "/").applications() == [
-        LiveApplication("bad@1", "DEPLOY_FAILED", 0, 2, reason="no weights"),
-        LiveApplication("m@1", "RUNNING", 1, 2, planned_bytes=1024),
+        LiveApplication("bad@1", "failed", 0, 2, reason="no weights"),
+        LiveApplication(
+            "big@1",
+            "waiting",
+            0,
+            2,
+            reason="it cannot be scheduled: it needs CPU 0.1, memory 1024.0 GiB",
+            planned_bytes=1 << 40,
+        ),
+        LiveApplication("m@1", "ready", 1, 2, planned_bytes=1024),
+        LiveApplication("router", "ready", 1, 2),
     ]
     assert http_server.authorization == [None]
 

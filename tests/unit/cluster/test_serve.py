@@ -12,8 +12,10 @@ from cluster.child import ChildProcess, Patience, StopSignals
 from cluster.environment import SERVE_DEFAULTS, serve_environment
 from cluster.first_call import first_call
 from cluster.port import require_free_port
+from cluster.readiness import POLL_ID
+from cluster.replicas import ReplicaRange
 from cluster.serve import PollPeriods, ServeSession
-from cluster.serve_config import ServeConfig
+from cluster.serve_config import DeployedModel, ServeConfig
 from cluster.serve_output import ServeOutput, serve_command
 from cluster.serve_schema import HttpAddress
 from deployments.args import ModelArgs
@@ -43,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
         if Handler.polls == CTRL_C_AFTER:
             os.kill(os.getppid(), signal.SIGINT)
     def log_message(self, *args):
-        print("INFO -- GET /readyz 503 1.0ms", flush=True)
+        print(f"INFO {self.headers['X-Request-ID']} -- GET / 503 1.0ms", flush=True)
 
 print("View the dashboard at \\x1b[1m\\x1b[32mhttp://127.0.0.1:1 \\x1b[39m", flush=True)
 try:
@@ -76,7 +78,10 @@ def manifest(version: str = "1", task: Task = Task.GENERATE, *, chat: bool = Tru
 
 
 def session(port: int, child: ChildProcess, output: ServeOutput) -> ServeSession:
-    models = tuple((("applications", number), ModelArgs(model="m", version=str(number))) for number in (1, 2))
+    models = tuple(
+        DeployedModel(("applications", number), ModelArgs(model="m", version=str(number)), ReplicaRange(1, 1))
+        for number in (1, 2)
+    )
     config = ServeConfig(HttpAddress("127.0.0.1", port, secure=False), "router", models)
     return ServeSession(config, [manifest("1"), manifest("2")], child, output)
 
@@ -188,6 +193,7 @@ def test_the_first_call_fits_the_task(model: Manifest, path: str) -> None:
     call = first_call(model, "http://h:1")
     assert call.startswith(f"curl -s http://h:1{path}")
     assert "m@1" in call or model.task is Task.INFER
+    assert ('"temperature": 0' in call) == (model.task is Task.GENERATE)
 
 
 @pytest.mark.parametrize(
@@ -224,3 +230,14 @@ def test_only_warnings_and_errors_are_shown_unless_everything_is_asked_for(line:
     assert seen == ([line] if shown else [])
     ServeOutput(seen.append, everything=True).line(line)
     assert seen[-1] == line
+
+
+def test_only_own_polls_are_hidden_when_everything_is_asked_for() -> None:
+    lines = [
+        f"(ProxyActor pid=7) INFO 2026-11-22 07:07:39,917 proxy 127.0.0.1 {request_id} -- GET / 503 1.0ms"
+        for request_id in (POLL_ID, "0f9a")
+    ]
+    seen: list[str] = []
+    for line in lines:
+        ServeOutput(seen.append, everything=True).line(line)
+    assert seen == lines[1:]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.config_file import ConfigFile
+from cluster.replicas import ReplicaRange
 from cluster.serve_config import check_config, load_config, valid_config
 from models.errors import ConfigError
 
@@ -54,7 +55,9 @@ def test_a_valid_file_is_read_with_serve_s_defaults_and_ours() -> None:
         ("name: m@1", "name: m", "applications[1].name", 10, "must be 'm@1'"),
         ("name: m@1", "name: m@2", "applications[1].name", 10, "must be 'm@1'"),
         ("source:", "sourc:", "applications[1].args.sourc", 13, "did you mean 'source'?"),
-        ("model: m,", "model: '-',", "applications[1].args.model", 13, "not '-'"),
+        ("model: m,", "model: '-',", "applications[1].args.model", 13, "model name '-' is not valid: use letters"),
+        ("version: 2}\n", "version: 2-}\n", "applications[2].args.version", 17, "model version '2-' is not valid"),
+        ("file:/m", "fil:/m", "applications[1].args.source", 13, "did you mean file:"),
         ("version: 2}\n", "version: 1}\n", "applications[2].args", 17, "deployed already, by applications[1]"),
         ("route_prefix: /\n", "route_prefix: /r\n", "applications[0].route_prefix", 4, "must be '/', not '/r'"),
         ("route_prefix: null", "route_prefix: /m", "applications[1].route_prefix", 11, "route_prefix: null"),
@@ -90,6 +93,34 @@ def test_a_duplicate_application_is_reported_once_where_it_stands() -> None:
 def test_a_model_s_card_cannot_be_overridden() -> None:
     override = "    deployments: [{name: Model, user_config: {a: 1}, max_queued_requests: 5}]\n"
     assert problems(VALID + override).keys() == {"applications[2].deployments[0].user_config"}
+
+
+@pytest.mark.parametrize("options", ["{num_cpus: 1}", "{num_cpus: 1, memory: null}", "{}"])
+def test_an_override_may_not_drop_the_byte_budget(options: str) -> None:
+    found = problems(VALID + f"    deployments: [{{name: Model, ray_actor_options: {options}}}]\n")
+    assert found.keys() == {"applications[2].deployments[0].ray_actor_options"}
+    assert "num_cpus in args" in found["applications[2].deployments[0].ray_actor_options"][1]
+
+
+def test_an_override_with_a_byte_budget_is_valid() -> None:
+    assert problems(VALID + "    deployments: [{name: Model, ray_actor_options: {memory: 1.0e9}}]\n") == {}
+
+
+def test_the_router_has_no_byte_budget_to_drop() -> None:
+    override = "      - name: Router\n        ray_actor_options: {num_cpus: 1}\n"
+    assert problems(VALID.replace("      - name: Router\n", override)) == {}
+
+
+def test_a_second_override_of_the_same_deployment_is_refused() -> None:
+    found = problems(VALID + "    deployments: [{name: Model, num_replicas: 2}, {name: Model, num_replicas: 3}]\n")
+    assert found == {
+        "applications[2].deployments[1]": (18, "there is one Model: write all that overrides it into one item")
+    }
+
+
+def test_overridden_replicas_go_with_their_model() -> None:
+    file = ConfigFile.parse(VALID + "    deployments: [{name: Model, num_replicas: 3}]\n")
+    assert [model.replicas for model in valid_config(file).models] == [ReplicaRange(1, 1), ReplicaRange(3, 3)]
 
 
 def test_all_problems_are_reported_at_once_in_the_order_of_the_file() -> None:

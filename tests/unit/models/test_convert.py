@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import modeling_gguf_pytorch_utils as gguf_reader
 
 from models.convert import convert_gguf, convert_pickle
 from models.errors import SourceError, UnsafeWeightsError
+from tests.unit.models.tiny_models import write_gguf
 
 
 class Malicious:
@@ -64,6 +66,25 @@ def test_what_is_no_state_dict_is_named(tmp_path: Path, content: object, held: s
     torch.save(content, tmp_path / "m.pt")
     with pytest.raises(SourceError, match=f"not a state dict: it holds {held}"):
         convert_pickle(tmp_path / "m.pt", tmp_path, "float32")
+
+
+def test_a_gguf_file_is_converted_and_draws_no_progress_bar(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_gguf(tmp_path / "m.gguf")
+    convert_gguf(tmp_path / "m.gguf", tmp_path / "out", "bfloat16")
+    tensors = load_file(tmp_path / "out" / "model.safetensors")
+    assert tensors["model.embed_tokens.weight"].dtype == torch.bfloat16
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"config.json", "tokenizer.json"}
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_progress_bars_of_others_come_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "m.gguf").write_bytes(b"")
+    with pytest.raises(SourceError):
+        convert_gguf(tmp_path / "m.gguf", tmp_path / "out", "float32")
+    list(vars(gguf_reader)["tqdm"]([1], desc="theirs"))
+    assert "theirs" in capsys.readouterr().err
 
 
 def test_a_broken_gguf_file_is_refused(tmp_path: Path) -> None:

@@ -10,15 +10,8 @@ from hypothesis import strategies as st
 
 from models.errors import ConfigError, DoesNotFitError
 from models.manifest import Manifest
-from models.memory import (
-    MIB,
-    MemoryPlan,
-    check_fits,
-    format_bytes,
-    kv_bytes_per_token,
-    plan_memory,
-    resolve_max_model_len,
-)
+from models.memory import MemoryPlan, check_fits, format_bytes, plan_memory, resolve_max_model_len
+from models.memory_terms import MIB, kv_bytes_per_token
 from models.spec import EngineName, Limits
 from models.types import WeightFormat
 from tests.unit.manifests import ADDER, MINILM, SMOLLM2
@@ -60,9 +53,9 @@ def test_smollm2_is_planned_to_the_byte() -> None:
         "activations": 16_121_856,
         # 8 rows x 49,152 scores x 5 copies x 4 B
         "logits": 7_864_320,
-        "runtime": 512 * MIB,
+        "runtime": 576 * MIB,
     }
-    assert (plan.total_bytes, plan.num_kv_pages, plan.max_model_len) == (1982412032, 512, 2048)
+    assert (plan.total_bytes, plan.num_kv_pages, plan.max_model_len) == (2_049_520_896, 512, 2048)
 
 
 def test_minilm_is_planned_to_the_byte() -> None:
@@ -80,15 +73,21 @@ def test_an_embedding_graph_is_planned_to_the_byte() -> None:
     plan = plan_memory(GRAPH, Limits(max_batch_size=8), "onnx")
     assert bytes_by_term(plan) == {
         "weights": 90_852_864,
-        # 8 inputs x 256 tokens x 72 values x 384 dimensions x 4 B
-        "activations": 2048 * 110_592,
-        "runtime": 160 * MIB,
+        # 8 inputs x 256 tokens x 52 values x 384 dimensions x 4 B
+        "activations": 2048 * 79_872,
+        "session": 22_713_216 * 4,
+        "runtime": 320 * MIB,
     }
 
 
-def test_any_other_graph_is_given_room_for_its_weights_twice() -> None:
+def test_any_other_graph_is_given_room_for_its_weights_and_their_copy() -> None:
     plan = plan_memory(ADDER, Limits(), "onnx")
-    assert bytes_by_term(plan) == {"weights": 800, "activations": 800, "runtime": 160 * MIB}
+    assert bytes_by_term(plan) == {"weights": 800, "session": 800, "activations": 800, "runtime": 320 * MIB}
+
+
+def test_weights_in_a_dtype_that_does_not_compute_are_refused() -> None:
+    with pytest.raises(ConfigError, match="dtype int8"):
+        plan_memory(SMOLLM2.model_copy(update={"dtype": "int8"}), Limits(), "transformers")
 
 
 def test_an_encoder_without_config_json_cannot_be_planned() -> None:
@@ -159,8 +158,8 @@ def test_a_refusal_gives_sum_terms_limit_and_remedy() -> None:
     with pytest.raises(DoesNotFitError) as refused:
         check_fits(plan, SMOLLM2, limits, 1536 * MIB, "the largest node, n1,")
     assert str(refused.value) == (
-        "smollm2-135m@1 needs 1.8 GiB (weights 513.1 MiB + kv_cache 722.8 MiB + attention 119.8 MiB "
-        "+ activations 15.4 MiB + logits 7.5 MiB + runtime 512.0 MiB), but the largest node, n1, has 1.5 GiB "
+        "smollm2-135m@1 needs 1.9 GiB (weights 513.1 MiB + kv_cache 722.8 MiB + attention 119.8 MiB "
+        "+ activations 15.4 MiB + logits 7.5 MiB + runtime 576.0 MiB), but the largest node, n1, has 1.5 GiB "
         "(set limits.max_num_seqs to 4 or less, or use a larger node)"
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from gguf import GGUFWriter
 from onnx import TensorProto, helper
 from safetensors.numpy import save_file
 
@@ -33,6 +34,20 @@ LLAMA_CONFIG = {
     "tie_word_embeddings": True,
 }
 VOCAB = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "a": 4, "b": 5}
+GGUF_SHAPES = {
+    "token_embd": (5, 8),
+    "output_norm": (8,),
+    "output": (5, 8),
+    "blk.0.attn_norm": (8,),
+    "blk.0.attn_q": (8, 8),
+    "blk.0.attn_k": (4, 8),
+    "blk.0.attn_v": (4, 8),
+    "blk.0.attn_output": (8, 8),
+    "blk.0.ffn_norm": (8,),
+    "blk.0.ffn_gate": (16, 8),
+    "blk.0.ffn_up": (16, 8),
+    "blk.0.ffn_down": (8, 16),
+}
 
 
 def write_json(path: Path, content: object) -> None:
@@ -76,6 +91,27 @@ def write_encoder(folder: Path) -> Path:
     (folder / "pytorch_model.bin").write_bytes(b"\x80\x04.")
     (folder / "training_log.txt").write_text("loss", encoding="utf-8")
     return folder
+
+
+def write_gguf(path: Path) -> None:
+    """A llama of one layer in float32, and a byte-level tokenizer of one merge."""
+    writer = GGUFWriter(path, "llama")
+    writer.add_block_count(1)
+    writer.add_context_length(64)
+    writer.add_embedding_length(8)
+    writer.add_feed_forward_length(16)
+    writer.add_head_count(2)
+    writer.add_head_count_kv(1)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(["<s>", "</s>", "a", "b", "ab"])
+    writer.add_token_merges(["a b"])
+    for name, shape in GGUF_SHAPES.items():
+        writer.add_tensor(f"{name}.weight", np.ones(shape, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 def onnx_tensor(name: str, data_type: int, dims: Sequence[int], raw: bytes) -> TensorProto:

@@ -15,6 +15,7 @@ from deployments.routing.states import (
     ModelState,
     ReplicaView,
     read_states,
+    read_status,
 )
 from models.types import VersionId
 
@@ -87,6 +88,14 @@ def test_a_slow_start_is_not_taken_for_missing_resources() -> None:
     assert read(view, CPU=1.0).status == "starting"
     old = replace(UNPLACED, started_unix_s=NOW - LONG_PLACEMENT_S - 1)
     assert read(replace(view, replicas=(old,)), CPU=1.0).status == "waiting"
+
+
+def test_without_knowing_what_is_free_the_reason_is_what_is_needed() -> None:
+    """As ``stowage status`` reads it; the longer wait holds, for the resources may well be there."""
+    view = replace(DEPLOYING, replicas=(UNPLACED,), required_resources={"CPU": 4.0})
+    assert read_status(view, None, NOW)[0] == "starting"
+    waiting = read_status(view, None, UNPLACED.started_unix_s + LONG_PLACEMENT_S + 0.1)
+    assert waiting == ("waiting", "it cannot be scheduled: it needs CPU 4")
 
 
 def test_a_resource_that_the_cluster_lacks_altogether_counts_as_none() -> None:

@@ -63,14 +63,22 @@ def test_named_outputs_come_alone_and_in_order(arithmetic: OnnxEngine) -> None:
 @pytest.mark.parametrize(
     ("request_", "param", "message"),
     [
-        (InferRequest((LEFT,)), "right", r"missing.*FP32 \[-1, 3\]"),
+        (InferRequest((LEFT,)), "right", r"missing.*tiny@1 takes FP32 \[-1, 3\]"),
         (InferRequest((LEFT, RIGHT, LEFT)), "left", "twice"),
-        (InferRequest((LEFT, RIGHT, Tensor("up", "FP32", ONES))), "up", "no input 'up'.*'left', 'right'"),
-        (InferRequest((LEFT, Tensor("right", "FP64", ONES))), "right", r"datatype FP64.*FP32 \[-1, 3\]"),
-        (InferRequest((LEFT, Tensor("right", "FP32", ONES[0]))), "right", r"shape \[3\]"),
+        (
+            InferRequest((LEFT, RIGHT, Tensor("up", "FP32", ONES))),
+            "up",
+            "tiny@1 has no input 'up'.*'left', 'right'",
+        ),
+        (
+            InferRequest((LEFT, Tensor("right", "FP64", ONES))),
+            "right",
+            r"datatype FP64.*tiny@1 takes FP32 \[-1, 3\]",
+        ),
+        (InferRequest((LEFT, Tensor("right", "FP32", ONES[0]))), "right", r"shape \[3\].*tiny@1 takes FP32"),
         (InferRequest((LEFT, Tensor("right", "FP32", ONES[:, :2]))), "right", r"shape \[2, 2\]"),
         (InferRequest((LEFT, Tensor("right", "FP32", ONES[:1]))), "right", "'n' is 1.*make it 2, as in 'left'"),
-        (InferRequest((LEFT, RIGHT), outputs=("quotient",)), "quotient", "no output.*'sum', 'product'"),
+        (InferRequest((LEFT, RIGHT), outputs=("quotient",)), "quotient", "tiny@1 has no output.*'sum', 'product'"),
     ],
 )
 def test_what_does_not_fit_is_named(

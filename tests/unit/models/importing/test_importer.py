@@ -80,7 +80,7 @@ def test_a_version_that_is_there_is_attached_without_its_source(store: LocalStor
 
 
 def test_a_version_without_a_source_must_be_there(store: LocalStore) -> None:
-    with pytest.raises(VersionNotFoundError, match="m@1"):
+    with pytest.raises(VersionNotFoundError, match=r"m@1 is not in.*stowage models import m@1 --source"):
         import_model(ModelSpec(model="m"), store, NoProgress())
 
 

@@ -1,0 +1,73 @@
+"""Serve's own account of what is deployed, as its controller gives it and as the dashboard passes it on.
+
+Both have the form of ``ray.serve.schema.ServeInstanceDetails``. Only what is used here is read, without Ray, so
+that the command line can read it too, and clusters of other Ray versions can be asked.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ValidationError
+
+from deployments.cards import load_card
+from deployments.routing.states import ApplicationView, ReplicaView
+from models.types import ModelCard
+
+
+class _Replica(BaseModel):
+    state: str
+    start_time_s: float
+    node_id: str | None = None
+
+
+class _Config(BaseModel):
+    user_config: object = None
+
+
+class _Deployment(BaseModel):
+    message: str = ""
+    deployment_config: _Config = _Config()
+    target_num_replicas: int = 0
+    required_resources: dict[str, float] = {}
+    replicas: list[_Replica] = []
+
+
+class _Application(BaseModel):
+    status: str
+    message: str = ""
+    deployments: dict[str, _Deployment] = {}
+
+
+class ServeDetails(BaseModel):
+    """The reply. pydantic.ValidationError for anything that is not one."""
+
+    applications: dict[str, _Application]
+
+    def views(self) -> tuple[ApplicationView, ...]:
+        """Every application, ours or not, sorted by name."""
+        return tuple(_view(name, application) for name, application in sorted(self.applications.items()))
+
+
+def _view(name: str, application: _Application) -> ApplicationView:
+    """Our applications have one deployment each, once they have been built."""
+    deployment = next(iter(application.deployments.values()), _Deployment())
+    return ApplicationView(
+        name=name,
+        status=application.status,
+        message=application.message or deployment.message,
+        target_num_replicas=deployment.target_num_replicas,
+        replicas=tuple(_replica(replica) for replica in deployment.replicas),
+        required_resources=deployment.required_resources,
+        card=_card(deployment),
+    )
+
+
+def _replica(replica: _Replica) -> ReplicaView:
+    return ReplicaView(replica.state, replica.node_id is not None, replica.start_time_s)
+
+
+def _card(deployment: _Deployment) -> ModelCard | None:
+    """Absent when someone else's application has a name like ours."""
+    try:
+        return load_card(deployment.deployment_config.user_config)
+    except ValidationError:
+        return None

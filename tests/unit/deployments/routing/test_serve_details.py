@@ -1,0 +1,50 @@
+"""The reply of Serve's controller and of the dashboard, both made with Ray's own schema."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from deployments.cards import dump_card
+from deployments.routing.serve_details import ServeDetails
+from deployments.routing.states import ApplicationView, ReplicaView
+from models.types import ModelCard, Task, VersionId
+from tests.unit.serve_details import application, details, instance_details
+
+CARD = ModelCard(VersionId("m", "1"), Task.EMBED, "onnx", created_unix_s=1, embedding_dim=384)
+APPLICATIONS = (
+    application("m@1", "RUNNING", ("RUNNING",), memory=1024, user_config=dump_card(CARD)),
+    application("b@1", "DEPLOYING", ("STARTING",), node_id=None, message="Building.", user_config={"theirs": 1}),
+)
+VIEWS = (
+    ApplicationView("b@1", "DEPLOYING", "Building.", 2, (ReplicaView("STARTING", False, 0.0),), {"CPU": 0.1}),
+    ApplicationView(
+        "m@1", "RUNNING", "", 2, (ReplicaView("RUNNING", True, 0.0),), {"CPU": 0.1, "memory": 1024}, CARD
+    ),
+)
+
+
+def test_the_controller_and_the_dashboard_are_read_alike() -> None:
+    controller = instance_details(*APPLICATIONS)._get_user_facing_json_serializable_dict(exclude_unset=True)
+    assert ServeDetails.model_validate(controller).views() == VIEWS
+    assert ServeDetails.model_validate_json(details(*APPLICATIONS)).views() == VIEWS
+
+
+def test_an_application_that_has_not_been_built_has_no_deployment() -> None:
+    built = {**application("m@1", "DEPLOYING", message="Building."), "deployments": {}}
+    assert ServeDetails.model_validate_json(details(built)).views() == (
+        ApplicationView("m@1", "DEPLOYING", "Building."),
+    )
+
+
+def test_a_deployment_s_message_stands_in_for_the_application_s() -> None:
+    reply = application("m@1", "UNHEALTHY")
+    deployments = {"Model": {**reply["deployments"]["Model"], "message": "It died."}}  # type: ignore[index]
+    (view,) = ServeDetails.model_validate_json(details({**reply, "deployments": deployments})).views()
+    assert view.message == "It died."
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"{}", b'{"applications": {"a": {}}}'])
+def test_another_reply_is_refused(body: bytes) -> None:
+    with pytest.raises(ValidationError):
+        ServeDetails.model_validate_json(body)
