@@ -71,6 +71,7 @@ def keep(run: Callable[[], Record], folder: Path = RESULTS) -> None:
 
 def save(record: Record, folder: Path) -> Path:
     """Write the record as Markdown and as JSON, beside earlier ones; the path of the Markdown."""
+    folder.mkdir(parents=True, exist_ok=True)
     path = _unused(folder, f"{record.date.isoformat()}-{record.name}")
     facts = {
         "name": record.name,

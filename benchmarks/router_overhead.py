@@ -31,7 +31,7 @@ _WARM_UP_S = 2
 class Plan:
     """How much to measure. A pass starts every setting's Ray instance once; a round measures both targets."""
 
-    settings: tuple[str, ...] = ("ray", "stowage", "grpc", "haproxy")
+    settings: tuple[str, ...] = ("ray", "one-loop", "stowage", "haproxy")
     num_passes: int = 2
     num_rounds: int = 2
     window_s: int = 2
