@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -83,3 +84,15 @@ def tiny_model(tmp_path: Path) -> Path:
     save_file(weights, folder / "model.safetensors")
     Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]")).save(str(folder / "tokenizer.json"))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def default_signals() -> Iterator[None]:
+    """As from a terminal: under nohup, or behind ``&`` in a script, they are ignored, in children too."""
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+        signal.SIGHUP: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    }
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
