@@ -18,7 +18,7 @@ from ray.serve.exceptions import (
 from ray.serve.handle import DeploymentHandle, DeploymentResponse, DeploymentResponseGenerator
 
 from deployments.dataplane.clients import ModelClient
-from models.errors import EngineError, ModelUnavailableError, OverloadedError, StowageError
+from models.errors import EngineError, InvalidRequestError, ModelUnavailableError, OverloadedError, StowageError
 from models.types import (
     EmbeddingRequest,
     EmbeddingResult,
@@ -30,6 +30,9 @@ from models.types import (
 )
 
 Result = TypeVar("Result")
+
+# A replica answers a caller's mistake with the error itself; what it raises is its own failure.
+Stream = DeploymentResponseGenerator[GenerationChunk | InvalidRequestError]
 
 
 class ServeClients:
@@ -72,10 +75,13 @@ class ServeClient:
         )
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationChunk]:
-        response = cast("DeploymentResponseGenerator[GenerationChunk]", self._methods.generate.remote(request))
+        response = cast("Stream", self._methods.generate.remote(request))
         ended = False
         try:
             async for chunk in response:
+                if isinstance(chunk, InvalidRequestError):
+                    ended = True
+                    raise chunk
                 ended = chunk.finish_reason is not None
                 yield chunk
         except (RayError, RayServeException) as error:
@@ -85,21 +91,24 @@ class ServeClient:
                 response.cancel()  # type: ignore[no-untyped-call]
 
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResult:
-        return await self._call(cast("DeploymentResponse[EmbeddingResult]", self._methods.embed.remote(request)))
+        response = self._methods.embed.remote(request)
+        return await self._call(cast("DeploymentResponse[EmbeddingResult | InvalidRequestError]", response))
 
     async def infer(self, request: InferRequest) -> tuple[Tensor, ...]:
-        return await self._call(
-            cast("DeploymentResponse[tuple[Tensor, ...]]", self._methods.infer.remote(request))
-        )
+        response = self._methods.infer.remote(request)
+        return await self._call(cast("DeploymentResponse[tuple[Tensor, ...] | InvalidRequestError]", response))
 
-    async def _call(self, response: DeploymentResponse[Result]) -> Result:
+    async def _call(self, response: DeploymentResponse[Result | InvalidRequestError]) -> Result:
         try:
-            return await response
+            result = await response
         except asyncio.CancelledError:
             response.cancel()  # type: ignore[no-untyped-call]
             raise
         except (RayError, RayServeException) as error:
             raise self._translate(error) from error
+        if isinstance(result, InvalidRequestError):
+            raise result
+        return result
 
     def _translate(self, error: Exception) -> Exception:
         if isinstance(error, RayTaskError):

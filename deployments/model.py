@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
@@ -18,7 +19,7 @@ from deployments.importing import ensure_imported
 from deployments.options import engine_settings
 from models.engines.base import EmbeddingEngine, Engine, GenerationEngine, TensorEngine
 from models.engines.registry import create_engine
-from models.errors import WrongTaskError
+from models.errors import InvalidRequestError, WrongTaskError
 from models.memory import MemoryPlan
 from models.types import (
     EmbeddingRequest,
@@ -48,7 +49,11 @@ _INSTEAD = {
 
 
 class Model:
-    """One engine. Blocking engines compute in one thread of their own, so the event loop stays free."""
+    """One engine. Blocking engines compute in one thread of their own, so the event loop stays free.
+
+    An InvalidRequestError is an answer, not raised: Serve would log it as a failure of the replica, with its
+    traceback, for every mistake of a caller.
+    """
 
     def __init__(self, args: ModelArgs, plan: MemoryPlan) -> None:
         began = time.monotonic()
@@ -74,33 +79,40 @@ class Model:
         """The engine's load, for operators and tests."""
         return self._engine.stats()
 
-    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationChunk]:
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationChunk | InvalidRequestError]:
         """Stream a generation; when Serve cancels the call, the engine drops the request."""
         engine = self._engine
         if not isinstance(engine, GenerationEngine):
-            raise self._wrong_task("generate text")
-        chunks = engine.generate(request)
+            yield self._wrong_task("generate text")
+            return
         try:
-            async for chunk in chunks:
-                yield chunk
-        finally:
-            await chunks.aclose()
+            async with aclosing(engine.generate(request)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except InvalidRequestError as error:
+            yield error
 
-    async def embed(self, request: EmbeddingRequest) -> EmbeddingResult:
+    async def embed(self, request: EmbeddingRequest) -> EmbeddingResult | InvalidRequestError:
         """Embed every input; inputs of concurrent requests share batches."""
         engine = self._engine
         if not isinstance(engine, EmbeddingEngine):
-            raise self._wrong_task("make embeddings")
-        encoded = await asyncio.to_thread(engine.tokenize, request.inputs)
+            return self._wrong_task("make embeddings")
+        try:
+            encoded = await asyncio.to_thread(engine.tokenize, request.inputs)
+        except InvalidRequestError as error:
+            return error
         vectors = await asyncio.gather(*(self._embed_batch(token_ids) for token_ids in encoded))
         return EmbeddingResult(np.stack(vectors), Usage(sum(map(len, encoded))))
 
-    async def infer(self, request: InferRequest) -> tuple[Tensor, ...]:
+    async def infer(self, request: InferRequest) -> tuple[Tensor, ...] | InvalidRequestError:
         """Run the engine on named tensors."""
         engine = self._engine
         if not isinstance(engine, TensorEngine):
-            raise self._wrong_task("take tensors")
-        return await self._in_compute_thread(engine.infer, request)
+            return self._wrong_task("take tensors")
+        try:
+            return await self._in_compute_thread(engine.infer, request)
+        except InvalidRequestError as error:
+            return error
 
     @serve.batch
     async def _embed_batch(self, inputs: list[tuple[int, ...]]) -> list[npt.NDArray[np.float32]]:

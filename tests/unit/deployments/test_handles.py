@@ -43,7 +43,7 @@ class Response:
     """What ``remote`` gives: to be awaited or iterated, and cancelled."""
 
     result: object = None
-    chunks: tuple[GenerationChunk, ...] = ()
+    chunks: tuple[GenerationChunk | InvalidRequestError, ...] = ()
     error: Exception | None = None
     endless: bool = False
     cancelled: bool = False
@@ -55,7 +55,7 @@ class Response:
             raise self.error
         return self.result
 
-    async def __aiter__(self) -> AsyncIterator[GenerationChunk]:
+    async def __aiter__(self) -> AsyncIterator[GenerationChunk | InvalidRequestError]:
         for chunk in self.chunks:
             yield chunk
         await self
@@ -139,6 +139,19 @@ async def test_what_an_error_carries_arrives() -> None:
     with pytest.raises(InvalidRequestError, match=r"13 is too many \(use 12\)") as translated:
         await client(Response(error=raised_in_replica(cause))).infer(InferRequest(()))
     assert translated.value.param == "max_tokens"
+
+
+async def test_a_mistake_that_a_replica_answers_with_is_raised_here() -> None:
+    mistake = InvalidRequestError("13 is too many", param="max_tokens")
+    with pytest.raises(InvalidRequestError) as embedded:
+        await client(Response(result=mistake)).embed(EmbeddingRequest(("hello",)))
+    with pytest.raises(InvalidRequestError) as inferred:
+        await client(Response(result=mistake)).infer(InferRequest(()))
+    response = Response(chunks=(mistake,))
+    with pytest.raises(InvalidRequestError) as generated:
+        await anext(client(response).generate(GENERATION))
+    assert embedded.value is inferred.value is generated.value is mistake
+    assert not response.cancelled
 
 
 async def test_a_full_queue_is_worth_another_try_soon() -> None:
