@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from deployments.cards import dump_card
+from deployments.routing.cards import dump_card
 from models.types import InferRequest, ModelCard, Task, Tensor, TensorSpec, VersionId
 
 # One small tensor, as a caller of the Open Inference Protocol sends it; both targets get the same bytes.

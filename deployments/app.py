@@ -10,9 +10,9 @@ from ray import serve
 from ray.serve import Application
 
 from deployments.args import ModelArgs, RouterArgs
-from deployments.cards import dump_card, make_card
 from deployments.importing import ensure_imported
 from deployments.options import model_options, router_options
+from deployments.routing.cards import dump_card, make_card
 from models.engines.registry import resolve_engine
 from models.errors import ConfigError
 from models.memory import check_fits, format_bytes, plan_memory

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ValidationError
 
-from deployments.cards import load_card
+from deployments.routing.cards import load_card
 from deployments.routing.states import ApplicationView, ReplicaView
 from models.types import ModelCard
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -69,6 +69,15 @@ def siblings_graph(graph: Graph, package: str) -> Graph:
     return {node: frozenset(targets) for node, targets in edges.items()}
 
 
+def folders_graph(graph: Graph, packages: Collection[str]) -> Graph:
+    """Which folder's own modules load which other folder's."""
+    edges: dict[str, set[str]] = {}
+    for name, targets in graph.items():
+        home = _folder(name, packages)
+        edges.setdefault(home, set()).update({_folder(target, packages) for target in targets} - {home})
+    return {node: frozenset(targets) for node, targets in edges.items()}
+
+
 def find_cycle(graph: Graph) -> list[str]:
     """The modules of one import cycle; empty when there is none."""
     try:
@@ -77,6 +86,10 @@ def find_cycle(graph: Graph) -> list[str]:
         cycle: list[str] = error.args[1]
         return cycle
     return []
+
+
+def _folder(name: str, packages: Collection[str]) -> str:
+    return name if name in packages else name.rpartition(".")[0]
 
 
 def _child(package: str, name: str) -> str | None:

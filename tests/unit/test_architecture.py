@@ -8,7 +8,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.source_tree import LAYERS, ROOT, Module, find_cycle, load_graph, read_modules, siblings_graph
+from tests.unit.source_tree import (
+    LAYERS,
+    ROOT,
+    Module,
+    find_cycle,
+    folders_graph,
+    load_graph,
+    read_modules,
+    siblings_graph,
+)
 
 MODULES = read_modules()
 GRAPH = load_graph(MODULES)
@@ -73,6 +82,10 @@ def test_a_cycle_through_a_subpackage_is_found() -> None:
     frozen = {name: frozenset(targets) for name, targets in graph.items()}
     assert find_cycle(frozen) == []
     assert set(find_cycle(siblings_graph(frozen, "a"))) == {"api", "core"}
+
+
+def test_no_folder_loads_itself_through_others() -> None:
+    assert find_cycle(folders_graph(GRAPH, PACKAGES)) == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)

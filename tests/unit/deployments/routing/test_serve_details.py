@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from deployments.cards import dump_card
+from deployments.routing.cards import dump_card
 from deployments.routing.serve_details import ServeDetails
 from deployments.routing.states import ApplicationView, ReplicaView
 from models.types import ModelCard, Task, VersionId

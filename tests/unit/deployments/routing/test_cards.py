@@ -7,7 +7,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from deployments.cards import dump_card, load_card, make_card
+from deployments.routing.cards import dump_card, load_card, make_card
 from models.manifest import Manifest
 from models.memory import plan_memory
 from models.spec import EngineName, Limits
