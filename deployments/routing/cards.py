@@ -8,27 +8,27 @@ from __future__ import annotations
 
 from pydantic import JsonValue, TypeAdapter
 
+from models.engines.text_tensors import TEXT, embedding_spec
 from models.manifest import Manifest, TensorFacts
 from models.memory import MemoryPlan
 from models.types import ModelCard, TensorSpec
 
 _CARD = TypeAdapter(ModelCard)
 
-_TEXT_IN = (TensorSpec("text", "BYTES", (-1,)),)
-
 
 def make_card(manifest: Manifest, plan: MemoryPlan) -> ModelCard:
     """What is known of a version before any replica runs."""
-    embeds_text = plan.engine == "embedding" and manifest.embedding is not None
+    inputs, outputs = _specs(manifest.inputs), _specs(manifest.outputs)
     dimension = manifest.embedding.dimension if manifest.embedding else None
-    embedding_out = (TensorSpec("embedding", "FP32", (-1, dimension or -1)),)
+    if plan.engine == "embedding" and dimension is not None:
+        inputs, outputs = (TEXT,), (embedding_spec(dimension),)
     return ModelCard(
         id=manifest.id,
         task=manifest.task,
         engine=plan.engine,
         created_unix_s=int(manifest.created.timestamp()),
-        inputs=_TEXT_IN if embeds_text else _specs(manifest.inputs),
-        outputs=embedding_out if embeds_text else _specs(manifest.outputs),
+        inputs=inputs,
+        outputs=outputs,
         max_model_len=plan.max_model_len,
         embedding_dim=dimension,
         licence=manifest.licence,

@@ -15,14 +15,12 @@ from models.engines.loaded import Loaded
 from models.engines.pretrained import load_pretrained
 from models.engines.tensor_check import Signature
 from models.engines.text_embedder import TextEmbedder
-from models.engines.text_tensors import to_texts
+from models.engines.text_tensors import TEXT, embedding_spec, to_texts
 from models.engines.tokenize import TextOrIds, TokenBatch
 from models.errors import ConfigError, EngineError
 from models.manifest import Manifest
 from models.types import EmbeddingResult, EngineStats, InferRequest, Tensor, TensorSpec
 
-_TEXT = "text"
-_EMBEDDING = "embedding"
 # Read by no pooling of ours, and absent from many sentence encoders.
 _UNUSED_WEIGHTS = "pooler."
 
@@ -42,8 +40,7 @@ class TransformersEmbeddingEngine:
         self._device = settings.device
         self._loaded = Loaded(_load(folder, manifest, settings.device))
         self.embedding_dim = self._embedder.dimension
-        vectors = TensorSpec(_EMBEDDING, "FP32", (-1, self.embedding_dim))
-        self._signature = Signature(manifest.id, (TensorSpec(_TEXT, "BYTES", (-1,)),), (vectors,))
+        self._signature = Signature(manifest.id, (TEXT,), (embedding_spec(self.embedding_dim),))
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -63,7 +60,7 @@ class TransformersEmbeddingEngine:
     def infer(self, request: InferRequest) -> tuple[Tensor, ...]:
         tensors = self._signature.check_inputs(request.inputs)
         outputs = self._signature.check_outputs(request.outputs)
-        vectors = self.embed(to_texts(tensors[_TEXT]).tolist()).vectors
+        vectors = self.embed(to_texts(tensors[TEXT.name]).tolist()).vectors
         return tuple(Tensor(spec.name, spec.datatype, vectors) for spec in outputs)
 
     def check(self) -> None:

@@ -8,9 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import InvalidRequestError
-from models.types import Tensor
+from models.types import Tensor, TensorSpec
 
 Texts = npt.NDArray[np.object_]
+
+TEXT = TensorSpec("text", "BYTES", (-1,))
+
+
+def embedding_spec(dimension: int) -> TensorSpec:
+    """What an engine that embeds ``TEXT`` gives: one vector for each text."""
+    return TensorSpec("embedding", "FP32", (-1, dimension))
 
 
 def to_texts(tensor: Tensor) -> Texts:
