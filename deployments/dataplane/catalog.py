@@ -38,13 +38,13 @@ class Catalog:
         await asyncio.shield(self._refreshing)
 
     async def run(self) -> None:
-        """Poll until cancelled."""
+        """Poll until cancelled, for the first time one period from now."""
         while True:
+            await asyncio.sleep(self._period_s)
             try:
                 await self.refresh()
             except ModelUnavailableError:
                 logger.warning("Could not ask Serve what is live; the last picture stays.", exc_info=True)
-            await asyncio.sleep(self._period_s)
 
     async def _refresh(self) -> None:
         try:
