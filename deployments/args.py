@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import ByteSize, Field, model_validator
 
+from models.budget import AUTO, MemoryBudget
 from models.manifest import Frozen
 from models.spec import ModelSpec
 from models.store import DEFAULT_STORE
+
+
+class Place(Frozen):
+    """A place for one replica: the node's name in the plan, and the GPUs of that node, one for each rank."""
+
+    node: str
+    devices: tuple[int, ...] = ()
 
 
 class ModelArgs(ModelSpec):
@@ -16,6 +24,8 @@ class ModelArgs(ModelSpec):
 
     ``node_memory`` is the most that one node offers, for clusters whose nodes do not exist yet (None: the
     largest node that is alive). ``max_queued_requests`` bounds the requests that wait in each router replica.
+    ``memory`` is the budget of one replica on its device: ``auto``, a size or a percentage. ``device``: ``auto``,
+    ``cpu``, ``gpu`` or a name of the device table. ``placement``: the plan's places, one for each replica.
     """
 
     store: str = DEFAULT_STORE
@@ -25,6 +35,11 @@ class ModelArgs(ModelSpec):
     max_replicas: int = Field(default=1, ge=1)
     max_queued_requests: int = Field(default=128, gt=0)
     node_memory: ByteSize | None = None
+    memory: MemoryBudget = AUTO
+    device: str = "auto"
+    compute_share: float | None = Field(default=None, gt=0, le=100)
+    memory_policy: Literal["warn", "shed", "restart"] = "warn"
+    placement: tuple[Place, ...] = ()
 
     @model_validator(mode="after")
     def _check_replicas(self) -> Self:

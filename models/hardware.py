@@ -1,11 +1,56 @@
-"""What a node has. Torch-free: builders and the command line run where no accelerator is."""
+"""What holds models: GPUs, and the memory of nodes. Torch-free: plans are made where no accelerator is."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 # Ray keeps 30% of a node's available memory for its object store and offers the rest as the resource "memory".
 RAY_MEMORY_SHARE = 0.7
+
+DeviceKind = Literal["cpu", "cuda"]
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A kind of device, for example one H100 with 80 GB. For a CPU node, its memory as Ray offers it.
+
+    ``memory_bytes`` is what the driver reports as its total, ``usable_bytes`` what plans may fill.
+    ``accelerator_type`` is Ray's name of it, None for a CPU. ``source`` says where the numbers come from.
+    """
+
+    name: str
+    kind: DeviceKind
+    memory_bytes: int
+    usable_bytes: int
+    accelerator_type: str | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node of a cluster. ``memory_bytes`` is what Ray offers to replicas, ``num_devices`` counts its GPUs.
+
+    ``group`` is its node type, ``stored`` names the versions (``name@version``) whose weights lie on it,
+    ``price_per_hour`` is None where none was given.
+    """
+
+    name: str
+    num_cpus: float
+    memory_bytes: int
+    gpu: Device | None = None
+    num_devices: int = 0
+    group: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    stored: frozenset[str] = frozenset()
+    price_per_hour: float | None = None
+
+
+def cpu_device(memory_bytes: int, source: str = "") -> Device:
+    """The memory of a CPU node as a device."""
+    return Device("cpu", "cpu", memory_bytes, memory_bytes, None, source)
 
 
 def local_node_memory_bytes(meminfo: Path = Path("/proc/meminfo")) -> int:

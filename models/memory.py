@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models.errors import ConfigError, DoesNotFitError
+from models.hardware import Device, cpu_device
 from models.manifest import Manifest
 from models.memory_terms import (
     MemoryTerm,
@@ -21,22 +22,44 @@ from models.memory_terms import (
 from models.spec import EngineName, Limits
 from models.types import VersionId
 
+ANY_CPU = cpu_device(1 << 62, "any node")
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
-    """The planned bytes of one replica, and the limits that they hold for."""
+    """The planned bytes of one replica, and the limits that they hold for.
+
+    ``terms`` lie on the device, ``host_terms`` in the memory of the node beside a GPU (none on a CPU node).
+    ``budget_bytes`` is what the replica may take of the device: the sum of the terms, or what the operator gave.
+    """
 
     id: VersionId
     engine: EngineName
+    device: Device
     terms: tuple[MemoryTerm, ...]
+    host_terms: tuple[MemoryTerm, ...]
+    budget_bytes: int
     max_model_len: int
     max_num_seqs: int
+    max_batch_tokens: int
+    max_batch_size: int
     page_size: int
     num_kv_pages: int
 
     @property
     def total_bytes(self) -> int:
+        """On the device."""
         return sum(term.bytes for term in self.terms)
+
+    @property
+    def shared_bytes(self) -> int:
+        """The part of the device's bytes that replicas of the version on one node hold once between them."""
+        return sum(term.bytes for term in self.terms if term.shared)
+
+    @property
+    def host_bytes(self) -> int:
+        """In the node's memory, beside a GPU."""
+        return sum(term.bytes for term in self.host_terms)
 
     def term(self, name: str) -> MemoryTerm:
         """The term called ``name``; KeyError if the plan has none."""
@@ -46,20 +69,33 @@ class MemoryPlan:
         raise KeyError(name)
 
 
-def plan_memory(manifest: Manifest, limits: Limits, engine: EngineName) -> MemoryPlan:
-    """The plan for one replica of ``manifest`` under ``limits``.
+def plan_memory(
+    manifest: Manifest,
+    limits: Limits,
+    engine: EngineName,
+    *,
+    device: Device = ANY_CPU,
+    budget_bytes: int | None = None,
+) -> MemoryPlan:
+    """The plan for one replica of ``manifest`` on ``device``: from ``limits``, or within ``budget_bytes``.
 
     ConfigError when a limit exceeds what the model can do, or when the manifest lacks the facts for a KV cache.
     """
     max_model_len = resolve_max_model_len(manifest, limits)
     limits = limits.model_copy(update={"max_model_len": max_model_len})
     terms, num_kv_pages = _engine_terms(manifest, limits, engine, max_model_len)
+    terms = (weights(manifest), *terms, runtime(engine))
     return MemoryPlan(
         id=manifest.id,
         engine=engine,
-        terms=(weights(manifest), *terms, runtime(engine)),
+        device=device,
+        terms=terms,
+        host_terms=(),
+        budget_bytes=budget_bytes or sum(term.bytes for term in terms),
         max_model_len=max_model_len,
         max_num_seqs=limits.max_num_seqs,
+        max_batch_tokens=limits.max_batch_tokens,
+        max_batch_size=limits.max_batch_size,
         page_size=limits.page_size,
         num_kv_pages=num_kv_pages,
     )

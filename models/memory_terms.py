@@ -35,11 +35,15 @@ _TRASH_SECTORS = 2
 
 @dataclass(frozen=True, slots=True)
 class MemoryTerm:
-    """One summand: what it is for, its bytes, and the product that it came from."""
+    """One summand: what it is for, its bytes, and the product that it came from.
+
+    ``shared``: replicas of the version on one CPU node hold these bytes once between them.
+    """
 
     name: str
     bytes: int
     formula: str
+    shared: bool = False
 
 
 def weights(manifest: Manifest) -> MemoryTerm:

@@ -23,6 +23,7 @@ from deployments.dataplane.catalog import Catalog
 from deployments.dataplane.operations import DataPlane, Patience
 from deployments.handles import ServeClients
 from deployments.routing.policy import RouterPolicy
+from models.budget import Budget
 from models.errors import (
     ContextLengthError,
     DeadlineExceededError,
@@ -48,6 +49,10 @@ def default_of(field: FieldInfo) -> object:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
+    if isinstance(value, Budget):
+        return str(value)
+    if isinstance(value, tuple):
+        return list(value)
     return value.model_dump(exclude_defaults=True) if isinstance(value, BaseModel) else value
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from benchmarks.memory_load import full_load
 from models.manifest import ArchitectureFacts, EmbeddingFacts, Manifest
-from models.memory import MemoryPlan
+from models.memory import ANY_CPU, MemoryPlan
 from models.types import Task, VersionId, WeightFormat
 
 LLAMA = ArchitectureFacts(
@@ -19,9 +19,14 @@ LLAMA = ArchitectureFacts(
 PLAN = MemoryPlan(
     id=VersionId("tiny", "1"),
     engine="transformers",
+    device=ANY_CPU,
     terms=(),
+    host_terms=(),
+    budget_bytes=0,
     max_model_len=64,
     max_num_seqs=3,
+    max_batch_tokens=512,
+    max_batch_size=32,
     page_size=4,
     num_kv_pages=48,
 )
