@@ -55,6 +55,10 @@ class OverloadedError(ModelUnavailableError):
     """The model's queue is full."""
 
 
+# What a replica answers in the place of a result. All other errors it raises: those are failures.
+Refusal = InvalidRequestError | ModelUnavailableError
+
+
 class DeadlineExceededError(StowageError):
     """The request's own time limit passed."""
 

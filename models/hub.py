@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from httpx2 import HTTPError
-from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub import HfApi, get_session, hf_hub_download, hf_hub_url, hf_raise_for_status
 from huggingface_hub.errors import (
     FileMetadataError,
     GatedRepoError,
@@ -19,6 +19,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from huggingface_hub.utils.tqdm import tqdm
 
 from models.errors import SourceError
@@ -28,6 +29,7 @@ from models.weight_source import Contents, SourceFile, narrow
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
 
+_PARTIAL_CONTENT = 206
 _UNREACHABLE = (OfflineModeIsEnabled, LocalEntryNotFoundError, FileMetadataError, HTTPError)
 
 
@@ -72,6 +74,19 @@ class HubSource:
                     tqdm_class=bar,
                 )
         return scratch / contents.root
+
+    def read(self, contents: Contents, file: SourceFile, start: int, stop: int, /) -> bytes:
+        """One HTTP request for the range. SourceError when the hub answers with something else than the range."""
+        url = hf_hub_url(self.repo, contents.key(file), revision=contents.revision, endpoint=self.endpoint)
+        headers = {**build_hf_headers(), "range": f"bytes={start}-{stop - 1}"}
+        with self._explained(), get_session().stream("GET", url, headers=headers, follow_redirects=True) as answer:
+            hf_raise_for_status(answer)
+            if answer.status_code != _PARTIAL_CONTENT:
+                raise SourceError(
+                    f"{self}: the hub sends {file.name} only as a whole",
+                    remedy="import the model: stowage models import",
+                )
+            return bytes(answer.read())
 
     @contextmanager
     def _explained(self) -> Generator[None]:

@@ -33,6 +33,10 @@ class FileSource:
         """Where they are; nothing is copied."""
         return Path(contents.root)
 
+    def read(self, contents: Contents, file: SourceFile, start: int, stop: int, /) -> bytes:
+        """The bytes from ``start`` up to ``stop``."""
+        return _read_range(Path(contents.key(file)), start, stop)
+
 
 @dataclass(frozen=True, slots=True)
 class PackageSource:
@@ -63,6 +67,10 @@ class PackageSource:
     ) -> Path:
         """Where they are; nothing is copied."""
         return Path(contents.root)
+
+    def read(self, contents: Contents, file: SourceFile, start: int, stop: int, /) -> bytes:
+        """The bytes from ``start`` up to ``stop``."""
+        return _read_range(Path(contents.key(file)), start, stop)
 
     def _path(self) -> Path:
         found = find_spec(self.package)
@@ -97,6 +105,12 @@ def list_files(path: Path, origin: str) -> Contents:
         if each.is_file()
     ]
     return replace(narrow(files, "" if path.is_dir() else path.name, origin), root=str(root))
+
+
+def _read_range(path: Path, start: int, stop: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read(stop - start)
 
 
 def _recorded_hashes(owner: Distribution) -> dict[Path, str]:

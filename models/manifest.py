@@ -47,20 +47,95 @@ class FileEntry(Frozen):
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
+class LatentAttention(Frozen):
+    """Multi-head latent attention: a token is cached as ``kv_lora_rank + qk_rope_head_dim`` elements a layer.
+
+    Queries and keys have ``qk_nope_head_dim + qk_rope_head_dim`` elements a head, values ``v_head_dim``
+    (DeepSeek-V2, arXiv 2405.04434, section 2.1).
+    """
+
+    kv_lora_rank: int = Field(gt=0)
+    qk_rope_head_dim: int = Field(ge=0)
+    qk_nope_head_dim: int = Field(ge=0)
+    v_head_dim: int = Field(gt=0)
+
+
+class ExpertFacts(Frozen):
+    """A mixture of experts. Widths in elements; ``shared_intermediate_size`` of all shared experts together."""
+
+    num_experts: int = Field(gt=0)
+    num_experts_per_token: int = Field(gt=0)
+    intermediate_size: int = Field(gt=0)
+    shared_intermediate_size: int = Field(default=0, ge=0)
+
+    @property
+    def active_intermediate_size(self) -> int:
+        """The width that one token goes through."""
+        return self.num_experts_per_token * self.intermediate_size + self.shared_intermediate_size
+
+
+class EncoderFacts(Frozen):
+    """The encoder of an encoder-decoder, whose states the decoder's cross-attention reads.
+
+    ``max_tokens`` are the positions that it gives for one input, None where any number may.
+    """
+
+    num_layers: int = Field(gt=0)
+    max_tokens: int | None = Field(default=None, gt=0)
+
+
+class ImageFacts(Frozen):
+    """An encoder of images of ``image_size`` pixels squared.
+
+    A transformer cuts patches of ``patch_size`` pixels; a convolutional network gives feature maps, one for the
+    stem and one for each stage: ``channels``, each ``reductions`` times smaller than the image.
+    """
+
+    image_size: int = Field(gt=0)
+    patch_size: int | None = Field(default=None, gt=0)
+    channels: tuple[int, ...] = ()
+    reductions: tuple[int, ...] = ()
+
+    @property
+    def num_tokens(self) -> int:
+        """Patches and the class token; 0 for a convolutional network."""
+        return 0 if self.patch_size is None else (self.image_size // self.patch_size) ** 2 + 1
+
+
+class QuantizationFacts(Frozen):
+    """``quantization_config``, for the record: the bytes of the weights come from their headers."""
+
+    method: str
+    bits: int | None = None
+
+
 class ArchitectureFacts(Frozen):
-    """What the memory planner needs of a transformer's ``config.json``. Counts; dimensions in elements."""
+    """What the memory planner needs of a model's ``config.json``. Counts; dimensions in elements.
+
+    Of an encoder-decoder the layers are the decoder's. ``layer_types`` has transformers' name of each layer's
+    kind (``full_attention``, ``sliding_attention``, ``linear_attention``, ...); empty: full attention in all.
+    ``recurrent_state_size``: elements that a recurrent layer keeps of a sequence, however long that is.
+    Zero heads: a convolutional network; zero ``vocab_size``: a model that reads no text.
+    """
 
     model_type: str
     architectures: tuple[str, ...] = ()
     hidden_size: int = Field(gt=0)
     num_hidden_layers: int = Field(gt=0)
-    num_attention_heads: int = Field(gt=0)
-    num_key_value_heads: int = Field(gt=0)
-    head_dim: int = Field(gt=0)
+    num_attention_heads: int = Field(ge=0)
+    num_key_value_heads: int = Field(ge=0)
+    head_dim: int = Field(ge=0)
     intermediate_size: int | None = None
-    vocab_size: int = Field(gt=0)
+    vocab_size: int = Field(ge=0)
     max_position_embeddings: int | None = None
     sliding_window: int | None = None
+    layer_types: tuple[str, ...] = ()
+    recurrent_state_size: int = Field(default=0, ge=0)
+    latent_attention: LatentAttention | None = None
+    experts: ExpertFacts | None = None
+    encoder: EncoderFacts | None = None
+    image: ImageFacts | None = None
+    quantization: QuantizationFacts | None = None
     tie_word_embeddings: bool = False
 
 
@@ -92,7 +167,11 @@ class EmbeddingFacts(Frozen):
 
 
 class Manifest(Frozen):
-    """One immutable model version. ``weight_bytes`` is the size of its tensors, as stored."""
+    """One immutable model version. ``weight_bytes`` is the size of its tensors, as stored.
+
+    ``shared_weight_bytes``: how many of them a process uses where they lie in the mapped file, so that replicas on
+    a CPU node hold them once between them; None: all, as in manifests from before this was told apart.
+    """
 
     schema_version: Literal[1] = 1
     name: Name
@@ -106,6 +185,7 @@ class Manifest(Frozen):
     dtype: str
     num_parameters: int = Field(ge=0)
     weight_bytes: int = Field(ge=0)
+    shared_weight_bytes: int | None = Field(default=None, ge=0)
     architecture: ArchitectureFacts | None = None
     tokenizer: TokenizerFacts | None = None
     embedding: EmbeddingFacts | None = None

@@ -1,24 +1,21 @@
-"""How many bytes one replica will need, from the manifest and the limits alone.
+"""How many bytes one replica will need, from the manifest, the limits and the device alone.
 
-Pure and torch-free; ``memory_terms`` has the terms of the sum.
+Pure and torch-free. ``memory_terms``, ``generation_terms`` and ``kv_cache`` have the terms of the sum,
+``inverse`` the way back from a budget to limits, ``changes`` what would make a plan smaller.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models.errors import ConfigError, DoesNotFitError
+from models.changes import Change, cheaper_changes
+from models.errors import DoesNotFitError
 from models.hardware import Device, cpu_device
+from models.inverse import limits_within, pages_within
 from models.manifest import Manifest
-from models.memory_terms import (
-    MemoryTerm,
-    batch_activations,
-    generation_terms,
-    graph_activations,
-    runtime,
-    session,
-    weights,
-)
+from models.memory_terms import MemoryTerm
+from models.overheads import MEASURED, Overheads
+from models.sizing import Replica
 from models.spec import EngineName, Limits
 from models.types import VersionId
 
@@ -52,6 +49,11 @@ class MemoryPlan:
         return sum(term.bytes for term in self.terms)
 
     @property
+    def unused_bytes(self) -> int:
+        """What the budget has and no term takes."""
+        return self.budget_bytes - self.total_bytes
+
+    @property
     def shared_bytes(self) -> int:
         """The part of the device's bytes that replicas of the version on one node hold once between them."""
         return sum(term.bytes for term in self.terms if term.shared)
@@ -60,6 +62,11 @@ class MemoryPlan:
     def host_bytes(self) -> int:
         """In the node's memory, beside a GPU."""
         return sum(term.bytes for term in self.host_terms)
+
+    @property
+    def kv_cache_bytes(self) -> int:
+        """Of the whole KV cache; 0 for an engine without one."""
+        return sum(term.bytes for term in self.terms if term.name == "kv_cache")
 
     def term(self, name: str) -> MemoryTerm:
         """The term called ``name``; KeyError if the plan has none."""
@@ -76,23 +83,32 @@ def plan_memory(
     *,
     device: Device = ANY_CPU,
     budget_bytes: int | None = None,
+    overheads: Overheads = MEASURED,
 ) -> MemoryPlan:
     """The plan for one replica of ``manifest`` on ``device``: from ``limits``, or within ``budget_bytes``.
 
-    ConfigError when a limit exceeds what the model can do, or when the manifest lacks the facts for a KV cache.
+    With a budget, limits that were not set follow from it (``inverse.limits_within`` has the rule) and the KV
+    cache takes what the other terms leave. ConfigError when a limit exceeds what the model can do, or when facts
+    are missing; DoesNotFitError when the limits that were set need more than the budget.
     """
-    max_model_len = resolve_max_model_len(manifest, limits)
-    limits = limits.model_copy(update={"max_model_len": max_model_len})
-    terms, num_kv_pages = _engine_terms(manifest, limits, engine, max_model_len)
-    terms = (weights(manifest), *terms, runtime(engine))
+    replica = Replica(manifest, engine, device, overheads)
+    if budget_bytes is None:
+        limits = limits.model_copy(update={"max_model_len": replica.model_len(limits)})
+        return _plan(replica, limits, replica.num_pages(limits), None)
+    limits = limits_within(replica, limits, budget_bytes)
+    return _plan(replica, limits, pages_within(replica, limits, budget_bytes), budget_bytes)
+
+
+def _plan(replica: Replica, limits: Limits, num_kv_pages: int, budget_bytes: int | None) -> MemoryPlan:
+    terms = replica.terms(limits, num_kv_pages)
     return MemoryPlan(
-        id=manifest.id,
-        engine=engine,
-        device=device,
+        id=replica.manifest.id,
+        engine=replica.engine,
+        device=replica.device,
         terms=terms,
-        host_terms=(),
-        budget_bytes=budget_bytes or sum(term.bytes for term in terms),
-        max_model_len=max_model_len,
+        host_terms=replica.host_terms(),
+        budget_bytes=sum(term.bytes for term in terms) if budget_bytes is None else budget_bytes,
+        max_model_len=replica.model_len(limits),
         max_num_seqs=limits.max_num_seqs,
         max_batch_tokens=limits.max_batch_tokens,
         max_batch_size=limits.max_batch_size,
@@ -101,75 +117,32 @@ def plan_memory(
     )
 
 
-def _engine_terms(
-    manifest: Manifest, limits: Limits, engine: EngineName, max_model_len: int
-) -> tuple[tuple[MemoryTerm, ...], int]:
-    """What depends on the engine, and its number of KV pages."""
-    if engine == "transformers":
-        return generation_terms(manifest, limits, max_model_len)
-    if engine == "onnx":
-        return (session(manifest), graph_activations(manifest, limits, max_model_len)), 0
-    return (batch_activations(manifest, limits, max_model_len),), 0
-
-
-def resolve_max_model_len(manifest: Manifest, limits: Limits) -> int:
-    """The context length in tokens: the operator's, or what the model was trained for.
-
-    ConfigError when the operator's exceeds the model's.
-    """
-    trained = _trained_max_len(manifest)
-    wanted = limits.max_model_len
-    if wanted is None:
-        return trained or 1
-    if trained is not None and wanted > trained:
-        raise ConfigError(
-            f"limits.max_model_len of {manifest.id} is {wanted}, but it was trained for {trained} tokens",
-            remedy=f"set limits.max_model_len to {trained} or less",
-        )
-    return wanted
-
-
-def _trained_max_len(manifest: Manifest) -> int | None:
-    if manifest.embedding is not None:
-        return manifest.embedding.max_tokens
-    return manifest.architecture.max_position_embeddings if manifest.architecture else None
+def cheaper(
+    plan: MemoryPlan, manifest: Manifest, limits: Limits, available_bytes: int, overheads: Overheads = MEASURED
+) -> tuple[Change, ...]:
+    """What makes ``plan`` fit ``available_bytes``, the smallest sacrifice first; empty when nothing does."""
+    planned = {
+        "max_model_len": plan.max_model_len,
+        "max_num_seqs": plan.max_num_seqs,
+        "max_batch_size": plan.max_batch_size,
+    }
+    replica = Replica(manifest, plan.engine, plan.device, overheads)
+    return cheaper_changes(replica, limits.model_copy(update=planned), available_bytes)
 
 
 def check_fits(plan: MemoryPlan, manifest: Manifest, limits: Limits, available_bytes: int, where: str) -> None:
     """DoesNotFitError, with the sum, the limit and what to change, if the plan exceeds ``available_bytes``."""
-    if plan.total_bytes <= available_bytes:
+    if plan.budget_bytes <= available_bytes:
         return
     terms = " + ".join(f"{term.name} {format_bytes(term.bytes)}" for term in plan.terms)
+    changes = cheaper(plan, manifest, limits, available_bytes)
     raise DoesNotFitError(
-        f"{plan.id} needs {format_bytes(plan.total_bytes)} ({terms}), "
+        f"{plan.id} needs {format_bytes(plan.budget_bytes)} ({terms}), "
         f"but {where} has {format_bytes(available_bytes)}",
-        remedy=_remedy(plan, manifest, limits, available_bytes),
+        remedy=f"{changes[0]}, or use a larger node"
+        if changes
+        else "use a larger node: the model does not fit with any limits",
     )
-
-
-def _remedy(plan: MemoryPlan, manifest: Manifest, limits: Limits, available_bytes: int) -> str:
-    field = "max_num_seqs" if plan.engine == "transformers" else "max_batch_size"
-    largest = _largest_that_fits(plan, manifest, limits, available_bytes, field)
-    if largest:
-        return f"set limits.{field} to {largest} or less, or use a larger node"
-    shorter = limits.model_copy(update={field: 1})
-    length = _largest_that_fits(plan, manifest, shorter, available_bytes, "max_model_len")
-    if length:
-        return f"set limits.{field} to 1 and limits.max_model_len to {length} or less, or use a larger node"
-    return "use a larger node, or weights in a smaller dtype: the model does not fit with any limits"
-
-
-def _largest_that_fits(
-    plan: MemoryPlan, manifest: Manifest, limits: Limits, available_bytes: int, field: str
-) -> int:
-    """The largest value of ``limits.<field>`` below its present one that fits, by bisection; 0 if none does."""
-    low = 0
-    high = plan.max_model_len if field == "max_model_len" else getattr(limits, field)
-    while high - low > 1:
-        middle = (low + high) // 2
-        tried = plan_memory(manifest, limits.model_copy(update={field: middle}), plan.engine)
-        low, high = (middle, high) if tried.total_bytes <= available_bytes else (low, middle)
-    return low
 
 
 def format_bytes(num_bytes: int) -> str:

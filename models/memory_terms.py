@@ -1,36 +1,38 @@
-"""What takes memory in a replica: one function for each term of the sum, shapes beside the products.
-
-Terms of continuous batching follow what transformers 5.23 allocates (its ``PagedAttentionMemoryHandler``).
-"""
+"""What takes memory in a replica: one function for each term of the sum, shapes beside the products."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
 
 from models.errors import ConfigError
-from models.manifest import ArchitectureFacts, Manifest
-from models.spec import EngineName, Limits
-
-MIB = 1024**2
+from models.hardware import Device
+from models.manifest import ArchitectureFacts, ImageFacts, Manifest
+from models.overheads import Overhead
+from models.spec import EngineName
 
 ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
+FLOAT32_BYTES = 4
 
-# Proportional set size of a Ray replica process with next to no model (370, 367 and 128 MiB, measured on Linux
-# x86-64 by benchmarks/runtime_overhead.py), and room for what the allocator keeps after a peak.
-RUNTIME_BYTES: dict[EngineName, int] = {
-    "transformers": 576 * MIB,
-    "embedding": 448 * MIB,
-    "onnx": 320 * MIB,
-}
+# Values that live at once for each token of an encoder: MiniLM's peak is 2 x intermediate + 3 x hidden, at 128 and
+# at 256 tokens, when what is freed goes back to the system.
+_STATES_PER_TOKEN = 3
+_MLP_WIDTHS_PER_TOKEN = 2
 
-# Float32 values that live at once for each token and dimension when ONNX Runtime runs an encoder whose attention
-# is not fused: measured on MiniLM at 256 tokens by benchmarks/runtime_overhead.py.
-ONNX_VALUES_PER_DIMENSION = 52
+# The same for an encoder that ONNX Runtime runs without a fused attention: 14 x dimension, and 6 score matrices.
+# Fits MiniLM in int8 at 128 and 256 tokens and batches of 2 to 16 within 4%.
+_ONNX_STATES_PER_TOKEN = 14
+_ONNX_SCORES_PER_TOKEN = 6
+# A graph does not say how many heads it has; sentence encoders have heads of 32 or 64 dimensions.
+_SMALLEST_HEAD_DIM = 32
 
-_FLOAT32 = 4
-_INT64 = 8
-_TRASH_SECTORS = 2
+# Terms whose tensors are made and freed again in each step.
+_PASSING = frozenset({"attention", "activations", "logits"})
+_MARGIN_SHARE: dict[EngineName, float] = {"transformers": 0.75, "embedding": 0.05, "onnx": 0.05}
+_CUDA_MARGIN_SHARE = 0.1
+
+# Feature maps of a convolutional network that live at once: the input, the output and the shortcut of a block.
+_LIVE_FEATURE_MAPS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,39 +48,46 @@ class MemoryTerm:
     shared: bool = False
 
 
-def weights(manifest: Manifest) -> MemoryTerm:
-    """The tensors as they are stored; replicas on one node share their pages on the CPU."""
-    return MemoryTerm("weights", manifest.weight_bytes, f"{manifest.num_parameters:,} parameters as stored")
+def weights(manifest: Manifest, engine: EngineName, device: Device) -> tuple[MemoryTerm, ...]:
+    """The tensors as they are stored, tied ones once.
+
+    On a CPU safetensors are used where the file is mapped, so the replicas of a node share them, but for what
+    has to be copied on the way in. ONNX Runtime and a GPU have a copy of their own.
+    """
+    formula = f"{manifest.num_parameters:,} parameters as stored"
+    if engine == "onnx" or device.kind != "cpu":
+        return (MemoryTerm("weights", manifest.weight_bytes, formula),)
+    shared = manifest.weight_bytes if manifest.shared_weight_bytes is None else manifest.shared_weight_bytes
+    mapped = MemoryTerm("weights", shared, f"{formula}, mapped", shared=True)
+    if shared == manifest.weight_bytes:
+        return (mapped,)
+    return (mapped, MemoryTerm("copied_weights", manifest.weight_bytes - shared, "tensors that cannot be mapped"))
 
 
-def runtime(engine: EngineName) -> MemoryTerm:
+def margin(terms: Sequence[MemoryTerm], engine: EngineName, device: Device) -> MemoryTerm:
+    """What the allocator keeps of what comes and goes with each step, in pieces that the next step cannot use.
+
+    On a CPU the C library's: measured with SmolLM2 in float32, 1 and 8 sequences of 256 to 2,048 tokens; the other
+    engines have it return what is freed. On a GPU torch's, which rounds blocks above 10 MiB up to 2 MiB and takes
+    smaller ones out of segments of 20 MiB (``c10/core/AllocatorConfig.h``): not measured here.
+    """
+    passing = sum(term.bytes for term in terms if term.name in _PASSING)
+    share = _MARGIN_SHARE[engine] if device.kind == "cpu" else _CUDA_MARGIN_SHARE
+    return MemoryTerm("margin", int(share * passing), f"{share:.0%} of {passing:,} B that come and go")
+
+
+def runtime(overhead: Overhead) -> MemoryTerm:
     """The process before it has a model."""
-    return MemoryTerm("runtime", RUNTIME_BYTES[engine], "Python, Ray and libraries, measured")
+    return MemoryTerm("runtime", overhead.host_bytes, f"Python, Ray and libraries: {overhead.source}")
 
 
-def kv_bytes_per_token(architecture: ArchitectureFacts, item_bytes: int) -> int:
-    """Keys and values of one token over all layers: 2 x layers x KV heads x head_dim x item size."""
-    return (
-        2 * architecture.num_hidden_layers * architecture.num_key_value_heads * architecture.head_dim * item_bytes
-    )
+def context(overhead: Overhead) -> MemoryTerm:
+    """What a GPU gives to the process before it has a model."""
+    return MemoryTerm("context", overhead.device_bytes, f"CUDA context and workspaces: {overhead.source}")
 
 
-def generation_terms(manifest: Manifest, limits: Limits, max_model_len: int) -> tuple[tuple[MemoryTerm, ...], int]:
-    """The terms of continuous batching, and how many KV pages they hold. ConfigError when facts are missing."""
-    architecture = _architecture(manifest)
-    item_bytes = _item_bytes(manifest)
-    pages_per_seq = ceil(max_model_len / limits.page_size)
-    num_pages = limits.max_num_seqs * pages_per_seq
-    terms = (
-        _kv_cache(architecture, limits, pages_per_seq, item_bytes),
-        _attention_workspace(architecture, limits, num_pages * limits.page_size, item_bytes),
-        _step_activations(architecture, limits, item_bytes),
-        _logits(architecture, limits, item_bytes),
-    )
-    return terms, num_pages
-
-
-def _architecture(manifest: Manifest) -> ArchitectureFacts:
+def required_architecture(manifest: Manifest) -> ArchitectureFacts:
+    """ConfigError when the version has no facts about its layers."""
     if manifest.architecture is None:
         raise ConfigError(
             f"{manifest.id} has no config.json, so its memory cannot be planned",
@@ -87,7 +96,7 @@ def _architecture(manifest: Manifest) -> ArchitectureFacts:
     return manifest.architecture
 
 
-def _item_bytes(manifest: Manifest) -> int:
+def item_bytes(manifest: Manifest) -> int:
     """Bytes of one element of the weights, and so of the KV cache and the activations."""
     if manifest.dtype not in ITEM_BYTES:
         raise ConfigError(
@@ -97,84 +106,55 @@ def _item_bytes(manifest: Manifest) -> int:
     return ITEM_BYTES[manifest.dtype]
 
 
-def _kv_cache(architecture: ArchitectureFacts, limits: Limits, pages_per_seq: int, item_bytes: int) -> MemoryTerm:
-    """Pages for every sequence at full length, and two pages that absorb the writes of padding."""
-    per_token = kv_bytes_per_token(architecture, item_bytes)
-    num_pages = limits.max_num_seqs * pages_per_seq + _TRASH_SECTORS
-    return MemoryTerm(
-        "kv_cache",
-        num_pages * limits.page_size * per_token,
-        f"({limits.max_num_seqs} sequences x {pages_per_seq} pages + {_TRASH_SECTORS}) "
-        f"x {limits.page_size} tokens x {per_token:,} B",
-    )
+def batch_activations(manifest: Manifest, batch_size: int, num_tokens: int) -> MemoryTerm:
+    """Peak of one full batch through an encoder layer: [batch, tokens, 3 x hidden + 2 x intermediate].
 
-
-def _attention_workspace(
-    architecture: ArchitectureFacts, limits: Limits, num_cached_tokens: int, item_bytes: int
-) -> MemoryTerm:
-    """What sdpa attention of one layer reads back: K and V repeated to all heads, V itself, and the mask.
-
-    K, V: [heads, cached + batch tokens, head_dim]; mask: [batch tokens, cached + batch tokens].
+    Attention keeps no scores: torch's fused kernel needs a few rows at a time (FlashAttention, arXiv 2205.14135).
+    An encoder of images has as many tokens as patches, and a convolutional network feature maps instead.
     """
-    num_tokens = num_cached_tokens + limits.max_batch_tokens
-    heads = 2 * architecture.num_attention_heads + architecture.num_key_value_heads
-    per_token = heads * architecture.head_dim * item_bytes + _INT64
-    mask = limits.max_batch_tokens * num_tokens * item_bytes
-    return MemoryTerm(
-        "attention",
-        num_tokens * per_token + mask,
-        f"{num_tokens:,} tokens x {per_token:,} B read back + mask {limits.max_batch_tokens} x {num_tokens:,}",
-    )
+    architecture = required_architecture(manifest)
+    image = architecture.image
+    if image is not None and image.channels:
+        return _feature_maps(image, batch_size, item_bytes(manifest))
+    tokens = image.num_tokens if image is not None else num_tokens
+    width = architecture.intermediate_size or 4 * architecture.hidden_size
+    values = _STATES_PER_TOKEN * architecture.hidden_size + _MLP_WIDTHS_PER_TOKEN * width
+    return _of_batch(batch_size, tokens, values * FLOAT32_BYTES)
 
 
-def _step_activations(architecture: ArchitectureFacts, limits: Limits, item_bytes: int) -> MemoryTerm:
-    """Hidden states, attention projections and the gated MLP of one layer: [max_batch_tokens, widths]."""
-    projections = (architecture.num_attention_heads + 2 * architecture.num_key_value_heads) * architecture.head_dim
-    mlp = 3 * (architecture.intermediate_size or 4 * architecture.hidden_size)
-    per_token = (4 * architecture.hidden_size + projections + mlp) * item_bytes
-    return MemoryTerm(
-        "activations",
-        limits.max_batch_tokens * per_token,
-        f"{limits.max_batch_tokens} batch tokens x {per_token:,} B",
-    )
-
-
-def _logits(architecture: ArchitectureFacts, limits: Limits, item_bytes: int) -> MemoryTerm:
-    """One row for each sequence: as computed, in float32, and three float32 copies while sampling."""
-    per_seq = architecture.vocab_size * (item_bytes + 4 * _FLOAT32)
-    return MemoryTerm("logits", limits.max_num_seqs * per_seq, f"{limits.max_num_seqs} sequences x {per_seq:,} B")
-
-
-def batch_activations(manifest: Manifest, limits: Limits, max_model_len: int) -> MemoryTerm:
-    """Peak of one full batch through an encoder layer.
-
-    States and MLP: [batch, tokens, 4 x hidden + 2 x intermediate]; scores: 2 x [batch, heads, tokens, tokens].
-    """
-    architecture = _architecture(manifest)
-    num_tokens = limits.max_batch_size * max_model_len
-    widths = 4 * architecture.hidden_size + 2 * (architecture.intermediate_size or 4 * architecture.hidden_size)
-    scores = 2 * architecture.num_attention_heads * max_model_len
-    return MemoryTerm(
-        "activations",
-        num_tokens * (widths + scores) * _FLOAT32,
-        f"{limits.max_batch_size} inputs x {max_model_len} tokens x {(widths + scores) * _FLOAT32:,} B",
-    )
+def _feature_maps(image: ImageFacts, batch_size: int, bytes_of_item: int) -> MemoryTerm:
+    """The largest map of the network, [channels, side, side], as often as a residual block holds it."""
+    sizes = zip(image.channels, image.reductions, strict=True)
+    largest = max(channels * (image.image_size // reduction) ** 2 for channels, reduction in sizes)
+    per_image = _LIVE_FEATURE_MAPS * largest * bytes_of_item
+    return MemoryTerm("activations", batch_size * per_image, f"{batch_size} images x {per_image:,} B")
 
 
 def session(manifest: Manifest) -> MemoryTerm:
     """ONNX Runtime's own copy of the weights: it may turn quantised constants into float32 when it optimises."""
     return MemoryTerm(
-        "session", manifest.num_parameters * _FLOAT32, f"{manifest.num_parameters:,} parameters x {_FLOAT32} B"
+        "session",
+        manifest.num_parameters * FLOAT32_BYTES,
+        f"{manifest.num_parameters:,} parameters x {FLOAT32_BYTES} B",
     )
 
 
-def graph_activations(manifest: Manifest, limits: Limits, max_model_len: int) -> MemoryTerm:
-    """Peak of one full batch through an ONNX encoder; for any other graph, as much as its weights."""
+def graph_activations(manifest: Manifest, batch_size: int, num_tokens: int) -> MemoryTerm:
+    """Peak of one full batch through an ONNX encoder: [batch, tokens, 14 x dimension + 6 x heads x tokens].
+
+    For any other graph as much as its weights: nothing is known of its shapes.
+    """
     if manifest.embedding is None:
         return MemoryTerm("activations", manifest.weight_bytes, "as much as the weights: any graph, any shapes")
-    per_token = ONNX_VALUES_PER_DIMENSION * manifest.embedding.dimension * _FLOAT32
+    dimension = manifest.embedding.dimension
+    heads = manifest.architecture.num_attention_heads if manifest.architecture else dimension // _SMALLEST_HEAD_DIM
+    values = _ONNX_STATES_PER_TOKEN * dimension + _ONNX_SCORES_PER_TOKEN * max(1, heads) * num_tokens
+    return _of_batch(batch_size, num_tokens, values * FLOAT32_BYTES)
+
+
+def _of_batch(batch_size: int, num_tokens: int, per_token: int) -> MemoryTerm:
     return MemoryTerm(
         "activations",
-        limits.max_batch_size * max_model_len * per_token,
-        f"{limits.max_batch_size} inputs x {max_model_len} tokens x {per_token:,} B",
+        batch_size * num_tokens * per_token,
+        f"{batch_size} inputs x {num_tokens} tokens x {per_token:,} B",
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from models.errors import ConfigError
 from models.hardware import DeviceKind
 from models.manifest import Frozen
 from models.spec import EngineName
@@ -31,8 +32,56 @@ class Overheads(Frozen):
     entries: tuple[Overhead, ...]
 
     def of(self, engine: EngineName, kind: DeviceKind) -> Overhead:
-        """KeyError when there is none for the pair."""
+        """ConfigError when there is none for the pair: such a replica cannot be planned."""
         for entry in self.entries:
             if (entry.engine, entry.kind) == (engine, kind):
                 return entry
-        raise KeyError((engine, kind))
+        known = ", ".join(f"{entry.engine} on {entry.kind}" for entry in self.entries)
+        raise ConfigError(
+            f"what the {engine} engine needs on a {kind} device was never measured",
+            remedy=f"known are {known}; measure it with stowage calibrate, or choose another device",
+        )
+
+    def updated(self, measured: Overheads) -> Overheads:
+        """This table with the entries of ``measured`` in the place of its own for the same pairs."""
+        pairs = {(entry.engine, entry.kind) for entry in measured.entries}
+        kept = (entry for entry in self.entries if (entry.engine, entry.kind) not in pairs)
+        return Overheads(entries=(*measured.entries, *kept))
+
+
+def parse_overheads(content: bytes, origin: str) -> Overheads:
+    """What ``stowage calibrate`` wrote. ConfigError for other content."""
+    try:
+        return Overheads.model_validate_json(content)
+    except ValidationError as error:
+        raise ConfigError(
+            f"{origin} is no table of overheads: {error}", remedy="remove it, or write it with stowage calibrate"
+        ) from error
+
+
+_REPLICA = "stowage calibrate: a replica with a model of a few hundred parameters, after one request"
+
+# A context on the device weighs 400 MB and more since kernels are loaded when they are first used (PyTorch issue
+# 109888), 426 MiB with torch 2.10 and CUDA 13 (unsloth-zoo pull request 1053); cuBLASLt takes 32 MiB of workspace
+# on Hopper (PyTorch pull request 120925); the rest is room for the kernels of the model.
+_NOT_MEASURED = (
+    "not measured here; device: PyTorch issue 109888, PyTorch #120925, unsloth-zoo #1053; host: estimated"
+)
+
+MEASURED = Overheads(
+    entries=(
+        Overhead(engine="transformers", kind="cpu", host_bytes=370 * MIB, source=_REPLICA),
+        Overhead(engine="embedding", kind="cpu", host_bytes=367 * MIB, source=_REPLICA),
+        Overhead(engine="onnx", kind="cpu", host_bytes=128 * MIB, source=_REPLICA),
+        Overhead(
+            engine="transformers",
+            kind="cuda",
+            host_bytes=1536 * MIB,
+            device_bytes=512 * MIB,
+            source=_NOT_MEASURED,
+        ),
+        Overhead(
+            engine="embedding", kind="cuda", host_bytes=1536 * MIB, device_bytes=512 * MIB, source=_NOT_MEASURED
+        ),
+    )
+)

@@ -69,6 +69,11 @@ def is_vocabulary_file(name: str) -> bool:
     return _VOCABULARY.fullmatch(name) is not None
 
 
+def is_weight_file(name: str) -> bool:
+    """Whether a file of a version holds safetensors, or says which file holds which."""
+    return name == INDEX_FILE or name.endswith(".safetensors")
+
+
 def is_pooling_file(name: str) -> bool:
     """Whether a file of a version says how its embeddings are made."""
     return _POOLING.fullmatch(name) is not None

@@ -12,6 +12,9 @@ from models.types import Task, VersionId
 EngineName = Literal["transformers", "embedding", "onnx"]
 DType = Literal["float32", "bfloat16", "float16"]
 
+MAX_NUM_SEQS = 1024
+MAX_BATCH_SIZE = 4096
+
 Source = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 
 
@@ -23,9 +26,9 @@ class Limits(Frozen):
     """
 
     max_model_len: int | None = Field(default=None, gt=0, description="None: what the model was trained for")
-    max_num_seqs: int = Field(default=8, gt=0, le=1024)
+    max_num_seqs: int = Field(default=8, gt=0, le=MAX_NUM_SEQS)
     max_batch_tokens: int = Field(default=512, ge=16)
-    max_batch_size: int = Field(default=32, gt=0, le=4096)
+    max_batch_size: int = Field(default=32, gt=0, le=MAX_BATCH_SIZE)
     batch_wait_s: float = Field(default=0.005, ge=0, le=1)
     page_size: int = Field(default=32, ge=4, description="tokens in one page of the KV cache")
 
@@ -33,8 +36,9 @@ class Limits(Frozen):
 class ModelSpec(Frozen):
     """One model version: which one, where its weights come from, what it does, what it must hold.
 
-    ``tokenizer`` is a second source, for weights that come without one. ``dtype`` is what a GGUF file or a
-    pickled state dict is converted to at import (None: float32); safetensors and ONNX are never cast.
+    ``tokenizer`` is a second source, for weights that come without one. ``dtype`` is the type of the stored
+    weights, cast once, at import (None: as they are; float32 for a GGUF file or a pickled state dict). An ONNX
+    graph and quantised weights are never cast.
     ``allow_pickle`` lets the import convert a pickled state dict through ``torch.load(weights_only=True)``;
     nothing else is ever unpickled.
     """

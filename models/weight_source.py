@@ -56,6 +56,9 @@ class Source(Protocol):
     ) -> Path:
         """A folder that holds the wanted files under their names; what is downloaded goes to ``scratch``."""
 
+    def read(self, contents: Contents, file: SourceFile, start: int, stop: int, /) -> bytes:
+        """The bytes of one file from ``start`` up to ``stop``, without the rest of it. SourceError."""
+
 
 def narrow(files: Sequence[SourceFile], inner: str, origin: str) -> Contents:
     """What lies below the folder ``inner``; or the file ``inner`` and its companions, as ONNX graphs have

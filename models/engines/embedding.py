@@ -11,6 +11,8 @@ import torch
 from transformers import AutoModel, PreTrainedModel
 
 from models.engines.base import EngineSettings
+from models.engines.cuda_memory import limit_cuda_memory
+from models.engines.heap import return_freed_blocks
 from models.engines.loaded import Loaded
 from models.engines.pretrained import load_pretrained
 from models.engines.tensor_check import Signature
@@ -36,6 +38,8 @@ class TransformersEmbeddingEngine:
     def __init__(self, folder: Path, manifest: Manifest, settings: EngineSettings) -> None:
         # One setting for the process: a replica holds one engine.
         torch.set_num_threads(settings.num_threads)
+        return_freed_blocks()
+        limit_cuda_memory(settings)
         self._embedder = TextEmbedder(folder, manifest, settings)
         self._device = settings.device
         self._loaded = Loaded(_load(folder, manifest, settings.device))

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.engines.base import EngineSettings
+from models.engines.heap import return_freed_blocks
 from models.engines.loaded import Loaded
 from models.engines.onnx_session import GraphTensor, OnnxSession
 from models.engines.tensor_check import Signature, describe
@@ -36,7 +37,10 @@ class OnnxEngine:
             raise ConfigError(
                 f"{manifest.id}: the onnx engine has no device {settings.device!r}", remedy="give it device 'cpu'"
             )
-        session = OnnxSession(folder / _graph_file(manifest), num_threads=settings.num_threads)
+        return_freed_blocks()
+        session = OnnxSession(
+            folder / _graph_file(manifest), num_threads=settings.num_threads, cap_bytes=settings.device_cap_bytes
+        )
         self._loaded = Loaded(session)
         self._graph_inputs, self._graph_outputs = session.inputs, session.outputs
         self._signature = Signature(manifest.id, _specs(session.inputs), _specs(session.outputs))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from models.errors import SourceError
+from models.importing.architecture import architecture_facts
 from models.importing.configuration import Configuration, read_configuration
 from models.importing.embedding import MODULES_FILE, read_embedding
 from models.importing.licence import read_licence
 from models.importing.task import continues_text, infer_graph_task, infer_transformer_task
-from models.importing.tensors import count_tensors
+from models.importing.tensors import TensorTotals
 from models.importing.tokenizer import read_tokenizer
 from models.manifest import EmbeddingFacts, Manifest, TensorFacts, TokenizerFacts
 from models.spec import ModelSpec
@@ -38,12 +40,21 @@ class _Facts:
     outputs: tuple[TensorFacts, ...]
 
 
-def describe(folder: Path, spec: ModelSpec, weights_format: WeightFormat, provenance: Provenance) -> Manifest:
-    """The manifest, its ``files`` left for the store to fill in. SourceError names what is missing or wrong."""
+def describe(
+    folder: Path,
+    spec: ModelSpec,
+    weights_format: WeightFormat,
+    provenance: Provenance,
+    weigh: Callable[[Task], TensorTotals],
+) -> Manifest:
+    """The manifest, its ``files`` left for the store to fill in. SourceError names what is missing or wrong.
+
+    ``weigh`` is called once, with the task, when all that can be refused without the weights has been.
+    """
     facts = _gather(folder, weights_format)
     task = spec.task or _infer_task(folder, weights_format, facts)
     _check_served(weights_format, task, facts)
-    totals = count_tensors(folder, weights_format)
+    totals = weigh(task)
     return Manifest(
         name=spec.model,
         version=spec.version,
@@ -56,7 +67,8 @@ def describe(folder: Path, spec: ModelSpec, weights_format: WeightFormat, proven
         dtype=totals.dtype,
         num_parameters=totals.num_parameters,
         weight_bytes=totals.weight_bytes,
-        architecture=facts.configuration.architecture() if facts.configuration else None,
+        shared_weight_bytes=totals.shared_bytes,
+        architecture=architecture_facts(facts.configuration) if facts.configuration else None,
         tokenizer=facts.tokenizer,
         embedding=_embedding(folder, facts) if task is Task.EMBED else None,
         inputs=facts.inputs,
@@ -112,7 +124,7 @@ def _required(configuration: Configuration | None) -> Configuration:
 
 def _embedding(folder: Path, facts: _Facts) -> EmbeddingFacts:
     """A graph's first output ends with the dimension; otherwise it is the hidden size."""
-    architecture = facts.configuration.architecture() if facts.configuration else None
+    architecture = architecture_facts(facts.configuration) if facts.configuration else None
     fixed = [tensor.shape[-1] for tensor in facts.outputs[:1] if tensor.shape and tensor.shape[-1] > 0]
     dimension = fixed[0] if fixed else architecture.hidden_size if architecture else None
     limits = (

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from models.errors import UnsafeWeightsError, VersionNotFoundError
+from models.errors import VersionNotFoundError
 from models.file_integrity import check_sha256, copy_file, move_file, sha256_of
-from models.importing.configuration import read_configuration
-from models.importing.describe import Provenance, describe
-from models.importing.fixed_facts import canonical, check_same
+from models.importing.configuration import CONFIG_FILE
+from models.importing.fixed_facts import check_same
+from models.importing.gathering import Brought, Gathering
+from models.importing.json_file import record_dtype
+from models.importing.settle import CONVERSION_DTYPE, settle
+from models.importing.tensors import TensorTotals, count_initializers, safetensors_files
 from models.local_store import Staging, StoredModel
 from models.manifest import Manifest
 from models.progress import Progress
-from models.selection import (
-    Selection,
-    is_pooling_file,
-    is_tokenizer_file,
-    name_in_version,
-    select_files,
-    select_tokenizer,
-)
-from models.sources import parse_source
+from models.safetensors_file import read_header
+from models.selection import Selection, is_weight_file, name_in_version
 from models.spec import ModelSpec
 from models.store import Store
-from models.types import WeightFormat
-from models.weight_source import Contents, Source, SourceFile
+from models.types import Task, WeightFormat
+from models.weight_source import Contents, Source
 
 
 def import_model(spec: ModelSpec, store: Store, progress: Progress) -> StoredModel:
@@ -42,100 +39,78 @@ def import_model(spec: ModelSpec, store: Store, progress: Progress) -> StoredMod
         if spec.source is None:
             remedy = f"name a source, or import it: stowage models import {spec.id} --source SOURCE"
             raise VersionNotFoundError(error.message, remedy=remedy) from error
-        tokenizer = None if spec.tokenizer is None else parse_source(spec.tokenizer)
-        job = _Import(spec, parse_source(spec.source), tokenizer, progress)
-        stored = store.add(spec.id, job.fill)
+        gathering = Gathering.of(spec, spec.source, progress)
+
+        def fill(staging: Staging) -> Manifest:
+            progress.step(f"importing {spec.id} from {gathering.source}")
+            return gathering.fill(staging, _Weights(spec, gathering.source, progress))
+
+        stored = store.add(spec.id, fill)
     check_same(spec, stored.manifest)
     return stored
 
 
 @dataclass(frozen=True, slots=True)
-class _Import:
-    """One import at work; ``fill`` is what the store calls."""
+class _Weights:
+    """The weights of one import: they wait beside the version until it is known how they must lie in it."""
 
     spec: ModelSpec
     source: Source
-    tokenizer: Source | None
     progress: Progress
 
-    def fill(self, staging: Staging) -> Manifest:
-        """Put the version's files into the staging folder and describe them.
+    def bring(self, contents: Contents, selection: Selection, staging: Staging) -> Brought:
+        """Fetch, check and if need be convert them."""
+        root = self.source.fetch(contents, selection.weights, staging.scratch, self.progress)
+        waiting = staging.scratch / "waiting"
+        waiting.mkdir()
+        for file in selection.weights:
+            if file.sha256 is not None:
+                check_sha256(file.name, sha256_of(root / file.name), file.sha256)
+            (waiting / name_in_version(file)).symlink_to((root / file.name).resolve())
+        if selection.format is WeightFormat.ONNX:
+            self._place(waiting, staging)
+            graph = next(staging.files.glob("*.onnx"))
+            return Brought(WeightFormat.ONNX, lambda _: count_initializers(graph))
+        if selection.format is not WeightFormat.SAFETENSORS:
+            (path,) = waiting.iterdir()
+            waiting = self._convert(path, selection.format, staging)
+        return Brought(WeightFormat.SAFETENSORS, partial(self._store, waiting, staging))
 
-        The small files come first: what they rule out is refused before any weights are moved.
-        """
-        self.progress.step(f"importing {self.spec.id} from {self.source}")
-        contents = self.source.contents()
-        selection = select_files(contents, str(self.source), allow_pickle=self.spec.allow_pickle)
-        self._place(self.source, contents, selection.sidecars, staging)
-        _refuse_own_code(staging.files)
-        weights_format = self._add_weights(contents, selection, staging)
-        if self.tokenizer is not None:
-            self._replace_tokenizer(self.tokenizer, staging)
-        provenance = Provenance(
-            source=str(self.source),
-            revision=contents.revision,
-            tokenizer_source=canonical(self.spec.tokenizer),
-            licence=contents.licence,
-        )
-        manifest = describe(staging.files, self.spec, weights_format, provenance)
-        check_same(self.spec, manifest)
-        return manifest
-
-    def _add_weights(self, contents: Contents, selection: Selection, staging: Staging) -> WeightFormat:
-        """Copy the weights, or convert those that are not served as they are; their format from now on."""
-        if selection.format is WeightFormat.SAFETENSORS or selection.format is WeightFormat.ONNX:
-            self._place(self.source, contents, selection.weights, staging)
-            return selection.format
-        (weights,) = selection.weights
-        path = self.source.fetch(contents, [weights], staging.scratch, self.progress) / weights.name
-        check_sha256(weights.name, sha256_of(path), weights.sha256)
-        self._convert(path, selection.format, staging.files)
-        return WeightFormat.SAFETENSORS
-
-    def _convert(self, path: Path, weights_format: WeightFormat | None, target: Path) -> None:
+    def _convert(self, path: Path, weights_format: WeightFormat | None, staging: Staging) -> Path:
+        """The folder that holds the weights as safetensors; the texts beside them move to the version."""
         from models.convert import convert_gguf, convert_pickle  # noqa: PLC0415 - torch, only to convert
 
-        dtype = self.spec.dtype or "float32"
+        dtype = self.spec.dtype or CONVERSION_DTYPE
         self.progress.step(f"converting {path.name} to safetensors ({dtype}): once, it can take a minute")
-        if weights_format is WeightFormat.GGUF:
-            convert_gguf(path, target, dtype)
+        converted = staging.scratch / "converted"
+        converted.mkdir()
+        (convert_gguf if weights_format is WeightFormat.GGUF else convert_pickle)(path, converted, dtype)
+        for text in sorted(converted.iterdir()):
+            if not is_weight_file(text.name):
+                text.rename(staging.files / text.name)
+        return converted
+
+    def _store(self, waiting: Path, staging: Staging, task: Task) -> TensorTotals:
+        """Place the weights, or write them anew as the model takes them, and count them."""
+        files = safetensors_files(waiting)
+        stored = [tensor for path in files for tensor in read_header(path)]
+        settlement = settle(stored, staging.files, task, self.spec.dtype)
+        if settlement.rewriting is None:
+            self._place(waiting, staging)
         else:
-            convert_pickle(path, target, dtype)
+            self.progress.step(f"writing the weights as they will be mapped ({settlement.totals.dtype}), once")
+            settlement.rewriting.write(files, staging.files, self.progress)
+        if self.spec.dtype is not None:
+            record_dtype(staging.files / CONFIG_FILE, self.spec.dtype)
+        return settlement.totals
 
-    def _replace_tokenizer(self, source: Source, staging: Staging) -> None:
-        """Put the second source's tokenizer in the place of any other, and its pooling where there is none."""
-        contents = source.contents()
-        present = {path.relative_to(staging.files).as_posix() for path in staging.files.rglob("*")}
-        for name in filter(is_tokenizer_file, present):
-            (staging.files / name).unlink()
-        has_pooling = any(map(is_pooling_file, present))
-        wanted = select_tokenizer(contents, str(source), with_pooling=not has_pooling)
-        self._place(source, contents, wanted, staging)
-
-    def _place(self, source: Source, contents: Contents, files: tuple[SourceFile, ...], staging: Staging) -> None:
-        """Fetch the files and put them, checked, where the version has them."""
-        if not files:
-            return
-        root = source.fetch(contents, files, staging.scratch, self.progress)
-        total_bytes, done_bytes = sum(file.size_bytes for file in files), 0
-        for file in files:
-            target = staging.files / name_in_version(file)
-            place = move_file if root.is_relative_to(staging.scratch) else copy_file
-            place(root / file.name, target, file.sha256)
-            done_bytes += file.size_bytes
+    def _place(self, waiting: Path, staging: Staging) -> None:
+        """Move what was downloaded or converted; copy what is the source's own."""
+        paths = sorted(waiting.iterdir())
+        total_bytes, done_bytes = sum(path.stat().st_size for path in paths), 0
+        for path in paths:
+            real = path.resolve()
+            place = move_file if real.is_relative_to(staging.scratch.resolve()) else copy_file
+            place(real, staging.files / path.name, None)
+            done_bytes += (staging.files / path.name).stat().st_size
             self.progress.advance(done_bytes, total_bytes)
-
-
-def _refuse_own_code(folder: Path) -> None:
-    """UnsafeWeightsError when the model needs Python code of its own, which transformers would have to trust."""
-    configuration = read_configuration(folder)
-    if configuration is None or not configuration.auto_map:
-        return
-    from transformers import CONFIG_MAPPING  # noqa: PLC0415 - seconds, and few models get here
-
-    if configuration.model_type not in CONFIG_MAPPING:
-        raise UnsafeWeightsError(
-            f"config.json of this {configuration.model_type!r} model, which transformers does not know, asks to "
-            f"run code of its own: {', '.join(map(str, configuration.auto_map.values()))}",
-            remedy="use a model whose architecture transformers contains; trust_remote_code is never on",
-        )

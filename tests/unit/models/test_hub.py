@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import threading
+import socket
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,80 +13,30 @@ from models.errors import SourceError
 from models.hub import HubSource
 from models.progress import NoProgress
 from models.weight_source import SourceFile
+from tests.unit.models.hub_server import COMMIT, HubServer, serve_hub
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {
     "config.json": b'{"model_type": "bert"}',
     "model.safetensors": b"w" * 100_000,
     "pytorch_model.bin": b"pickle",
     "gguf/a.gguf": b"GGUF",
 }
-LARGE = ("model.safetensors", "pytorch_model.bin")
-
-
-def _blob(name: str) -> dict[str, object]:
-    content = FILES[name]
-    entry: dict[str, object] = {"rfilename": name, "size": len(content), "blobId": "b" * 40}
-    if name in LARGE:
-        sha256 = hashlib.sha256(content).hexdigest()
-        entry["lfs"] = {"sha256": sha256, "size": len(content), "pointerSize": 130}
-    return entry
-
-
-class Hub(BaseHTTPRequestHandler):
-    """Answers for org/name: the model's description, and its files with the headers that the hub sends."""
-
-    protocol_version = "HTTP/1.1"
-    downloads: list[str]
-
-    def do_GET(self) -> None:
-        if self.path.startswith("/api/models/org/gated"):
-            self._send(403, b"{}", {"X-Error-Code": "GatedRepo"})
-        elif self.path.startswith("/api/models/org/name/revision/nope"):
-            self._send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
-        elif self.path.startswith("/api/models/org/name"):
-            info = {"id": "org/name", "sha": COMMIT, "siblings": [_blob(name) for name in FILES]}
-            self._send(200, json.dumps(info).encode(), {"Content-Type": "application/json"})
-        elif self.path.startswith(f"/org/name/resolve/{COMMIT}/"):
-            name = self.path.split(f"/resolve/{COMMIT}/")[1].partition("?")[0]
-            if self.command == "GET":
-                self.downloads.append(name)
-            etag = hashlib.sha256(FILES[name]).hexdigest()
-            self._send(200, FILES[name], {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT})
-        else:
-            self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
-        """Keep the test output quiet."""
 
 
 @pytest.fixture
-def downloads() -> list[str]:
-    return []
+def hub() -> Iterator[HubServer]:
+    with serve_hub(FILES) as server:
+        yield server
 
 
 @pytest.fixture
-def endpoint(downloads: list[str]) -> Iterator[str]:
-    handler = type("Handler", (Hub,), {"downloads": downloads})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+def downloads(hub: HubServer) -> list[str]:
+    return hub.downloads
+
+
+@pytest.fixture
+def endpoint(hub: HubServer) -> str:
+    return hub.endpoint
 
 
 def test_the_revision_is_resolved_and_files_come_with_their_hashes(endpoint: str) -> None:
@@ -147,9 +95,25 @@ def test_what_is_not_there_is_explained(endpoint: str, source: HubSource, messag
         here.contents()
 
 
+def test_a_range_is_read_without_the_rest(hub: HubServer) -> None:
+    source = HubSource("org/name", endpoint=hub.endpoint)
+    contents = source.contents()
+    file = next(file for file in contents.files if file.name == "config.json")
+    assert source.read(contents, file, 2, 12) == b"model_type"
+    assert (hub.downloads, hub.ranges) == ([], [("config.json", 2, 12)])
+
+
+def test_a_hub_that_knows_no_ranges_is_not_read(tmp_path: Path) -> None:
+    with serve_hub(FILES, knows_ranges=False) as hub:
+        source = HubSource("org/name", endpoint=hub.endpoint)
+        contents = source.contents()
+        with pytest.raises(SourceError, match=r"the hub sends model\.safetensors only as a whole"):
+            source.read(contents, SourceFile("model.safetensors", 100_000), 0, 8)
+
+
 def test_a_hub_that_cannot_be_reached_is_explained() -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
-        closed = f"http://127.0.0.1:{server.server_port}"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        closed = f"http://127.0.0.1:{server.getsockname()[1]}"
     with pytest.raises(SourceError, match="the hub cannot be reached") as caught:
         HubSource("org/name", endpoint=closed).contents()
     assert "use file:" in str(caught.value)

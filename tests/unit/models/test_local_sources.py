@@ -86,3 +86,9 @@ def test_a_package_that_is_not_installed() -> None:
 def test_a_path_that_the_package_lacks(package: Path) -> None:
     with pytest.raises(SourceError, match=r"holds no 'outer' \(it holds inner\)"):
         PackageSource("tiny_weights", "outer").contents()
+
+
+def test_a_range_is_read_where_the_file_is(package: Path) -> None:
+    for source in (FileSource(str(package)), PackageSource("tiny_weights", "inner")):
+        contents = source.contents()
+        assert source.read(contents, contents.files[0], 2, 5) == WEIGHTS[2:5]

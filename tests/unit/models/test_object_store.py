@@ -85,6 +85,17 @@ def test_a_source_is_a_folder_or_an_object(s3_bucket: str, bucket: Bucket, tmp_p
     assert not (root / "model.onnx_data").exists()
 
 
+def test_a_range_is_read_of_the_object_that_was_listed(s3_bucket: str, bucket: Bucket) -> None:
+    bucket.create("m/model.onnx", b"0123456789")
+    source = BucketSource(s3_bucket, "m")
+    contents = source.contents()
+    assert source.read(contents, contents.files[0], 3, 7) == b"3456"
+    bucket.delete(["m/model.onnx"])
+    bucket.create("m/model.onnx", b"another")
+    with pytest.raises(SourceError, match="changed while it was read"):
+        source.read(contents, contents.files[0], 3, 7)
+
+
 def test_a_source_that_is_not_there_names_what_is(s3_bucket: str, bucket: Bucket) -> None:
     bucket.create("other.onnx", b"x")
     with pytest.raises(SourceError, match=f"{s3_bucket}/m does not exist .*other.onnx"):

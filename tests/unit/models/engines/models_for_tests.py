@@ -74,6 +74,16 @@ def arithmetic(path: Path) -> Path:
     return write_graph(path, nodes, ([left, right], [total, product]))
 
 
+def cubed(path: Path) -> Path:
+    """``cubed`` is the third power of the matrix ``square`` [n, n]."""
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", "n"]) for name in ("square", "cubed")]
+    nodes = [
+        helper.make_node("MatMul", ["square", "square"], ["squared"]),
+        helper.make_node("MatMul", ["squared", "square"], ["cubed"]),
+    ]
+    return write_graph(path, nodes, (ends[:1], ends[1:]))
+
+
 def echo(path: Path) -> Path:
     """``said`` is the strings of ``say``, as they are."""
     ends = [helper.make_tensor_value_info(name, TensorProto.STRING, ["n"]) for name in ("say", "said")]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,15 @@ from models.object_store import Bucket
 from models.progress import NoProgress
 from models.spec import ModelSpec
 from models.types import Pooling, Task, WeightFormat
+from tests.unit.models.checkpoints import (
+    copied_bytes,
+    headers,
+    llama,
+    load,
+    logits,
+    mixtral,
+    write_checkpoint,
+)
 from tests.unit.models.tiny_models import (
     BERT_CONFIG,
     LLAMA_CONFIG,
@@ -99,9 +109,55 @@ def test_a_version_never_changes(store: LocalStore, encoder: Path, fields: dict[
         import_from(store, fields.pop("source", encoder), **fields)
 
 
-def test_safetensors_are_never_cast(store: LocalStore, encoder: Path) -> None:
-    with pytest.raises(StoreError, match="the dtype float32, not float16"):
-        import_from(store, encoder, dtype="float16")
+@pytest.fixture
+def generator(tmp_path: Path) -> Path:
+    folder = write_checkpoint(tmp_path / "generator", llama())
+    write_tokenizer(folder)
+    return folder
+
+
+def test_a_dtype_is_cast_once_and_written_down(store: LocalStore, generator: Path) -> None:
+    stored = import_from(store, generator, dtype="bfloat16")
+    manifest = stored.manifest
+    assert (manifest.dtype, manifest.weight_bytes) == ("bfloat16", 2 * manifest.num_parameters)
+    assert manifest.shared_weight_bytes == manifest.weight_bytes
+    assert {tensor.dtype for tensor in headers(stored.folder)} == {"bfloat16"}
+    assert json.loads((stored.folder / "config.json").read_text())["dtype"] == "bfloat16"
+    model = load(stored.folder, "bfloat16")
+    assert copied_bytes(model, stored.folder) == 0
+    assert torch.equal(logits(model), logits(load(generator, "bfloat16")))
+    assert {tensor.dtype for tensor in headers(generator)} == {"float32"}
+    store.verify(manifest.id)
+
+
+def test_another_dtype_is_another_version(store: LocalStore, generator: Path) -> None:
+    first = import_from(store, generator, dtype="bfloat16")
+    assert import_from(store, generator) == first
+    with pytest.raises(StoreError, match=r"the dtype bfloat16, not float16.*import under a version that is not"):
+        import_from(store, generator, dtype="float16")
+    assert import_from(store, generator, dtype="float16", version="2").manifest.dtype == "float16"
+
+
+def test_weights_of_the_asked_dtype_are_copied_byte_for_byte(store: LocalStore, generator: Path) -> None:
+    stored = import_from(store, generator, dtype="float32")
+    assert (stored.folder / "model.safetensors").read_bytes() == (generator / "model.safetensors").read_bytes()
+
+
+def test_experts_are_merged_once(store: LocalStore, tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "mixture", mixtral(), max_shard_size="20KB")
+    write_tokenizer(folder)
+    stored = import_from(store, folder)
+    assert any(tensor.name.endswith("experts.gate_up_proj") for tensor in headers(stored.folder))
+    assert "model.safetensors.index.json" in names(stored)
+    model = load(stored.folder, "float32")
+    assert copied_bytes(model, stored.folder) == 0
+    assert torch.equal(logits(model), logits(load(folder, "float32")))
+
+
+def test_a_model_that_transformers_does_not_know_is_refused(store: LocalStore, generator: Path) -> None:
+    write_json(generator / "config.json", {**LLAMA_CONFIG, "model_type": "unheard_of"})
+    with pytest.raises(SourceError, match="transformers cannot build the model"):
+        import_from(store, generator)
     assert store.list() == ()
 
 
