@@ -6,24 +6,36 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from cluster.http_get import Reply, UnreachableError, get
+from cluster.live_nodes import NODES_PATH, NodesReply
 from deployments.routing.serve_details import ServeDetails
 from deployments.routing.states import ApplicationView, read_status
 from models.errors import ConfigError, StowageError
+from models.hardware import Node
+from models.nodes import read_nodes
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 _APPLICATIONS = "/api/serve/applications/"
+_TARGETS = "/api/prometheus/sd"  # Prometheus' HTTP service discovery
+
+Content = TypeVar("Content")
+
+
+class _Targets(BaseModel):
+    targets: list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class LiveApplication:
     """One Serve application, its state and reason in the words of ``/readyz``.
 
-    ``planned_bytes`` is the memory that it asks for, for each replica.
+    ``planned_bytes`` is the plan of one replica, for an application of others the memory that it asks Ray for.
+    ``replicas`` are the ids of those that run.
     """
 
     name: str
@@ -32,6 +44,7 @@ class LiveApplication:
     num_target: int
     reason: str | None = None
     planned_bytes: int | None = None
+    replicas: tuple[str, ...] = ()
 
 
 class Dashboard:
@@ -46,16 +59,27 @@ class Dashboard:
 
     def applications(self) -> list[LiveApplication]:
         """Every Serve application, sorted by name. StowageError when the dashboard does not tell."""
-        reply = self._get(_APPLICATIONS)
+        details = self._read(TypeAdapter(ServeDetails), _APPLICATIONS)
+        now_unix_s = time.time()
+        return [_live(view, now_unix_s) for view in details.views()]
+
+    def nodes(self) -> tuple[Node, ...]:
+        """Every node that is alive, sorted by name. StowageError as above, ConfigError as ``read_nodes``."""
+        return read_nodes(self._read(TypeAdapter(NodesReply), NODES_PATH).nodes())
+
+    def metrics_addresses(self) -> list[str]:
+        """``host:port`` of every process of the cluster that Prometheus is meant to ask. StowageError as above."""
+        groups = self._read(TypeAdapter(list[_Targets]), _TARGETS)
+        return sorted({address for group in groups for address in group.targets})
+
+    def _read(self, expected: TypeAdapter[Content], path: str) -> Content:
         try:
-            details = ServeDetails.model_validate_json(reply.body)
+            return expected.validate_json(self._get(path).body)
         except ValidationError as error:
             raise StowageError(
                 f"{self._address} did not answer like a Ray dashboard: {error.errors()[0]['msg']}",
                 remedy="is this the address of the dashboard, and not that of the HTTP proxy?",
             ) from error
-        now_unix_s = time.time()
-        return [_live(view, now_unix_s) for view in details.views()]
 
     def _get(self, path: str) -> Reply:
         try:
@@ -98,12 +122,15 @@ def read_token(environ: Mapping[str, str], home: Path) -> str | None:
 
 def _live(view: ApplicationView, now_unix_s: float) -> LiveApplication:
     state, reason = read_status(view, None, now_unix_s)  # the reply does not say what is free
-    memory = view.required_resources.get("memory")
+    booked = view.required_resources.get("memory")
+    planned = view.card.planned_bytes if view.card else booked
+    running = tuple(replica.id for replica in view.replicas if replica.state == "RUNNING")
     return LiveApplication(
         name=view.name,
         state=state,
-        num_running=sum(replica.state == "RUNNING" for replica in view.replicas),
+        num_running=len(running),
         num_target=view.target_num_replicas,
         reason=reason,
-        planned_bytes=int(memory) if memory else None,
+        planned_bytes=int(planned) if planned else None,
+        replicas=running,
     )

@@ -45,8 +45,9 @@ def _unknown_fields(value: object, annotation: object, path: YamlPath) -> Iterat
         for option in arguments[:1] if origin is Annotated else arguments:
             yield from _unknown_fields(value, option, path)
     elif origin in (list, tuple, dict) and arguments:
+        inner = arguments[1] if origin is dict else arguments[0]
         for key, item in _items(value, origin):
-            yield from _unknown_fields(item, arguments[-1], (*path, key))
+            yield from _unknown_fields(item, inner, (*path, key))
 
 
 def _items(value: object, container: object) -> Iterator[tuple[str | int, object]]:

@@ -9,6 +9,8 @@ from typing import Literal
 
 # Ray keeps 30% of a node's available memory for its object store and offers the rest as the resource "memory".
 RAY_MEMORY_SHARE = 0.7
+# Of a made-up node whose CPUs nobody gave: so many that they never decide. Finite, as JSON and counting want it.
+UNBOUNDED_CPUS = 1e6
 
 DeviceKind = Literal["cpu", "cuda"]
 
@@ -19,6 +21,7 @@ class Device:
 
     ``memory_bytes`` is what the driver reports as its total, ``usable_bytes`` what plans may fill.
     ``accelerator_type`` is Ray's name of it, None for a CPU. ``source`` says where the numbers come from.
+    ``driver_names`` are what drivers call such a device.
     """
 
     name: str
@@ -27,6 +30,7 @@ class Device:
     usable_bytes: int
     accelerator_type: str | None = None
     source: str = ""
+    driver_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class Node:
     """One node of a cluster. ``memory_bytes`` is what Ray offers to replicas, ``num_devices`` counts its GPUs.
 
     ``group`` is its node type, ``stored`` names the versions (``name@version``) whose weights lie on it,
-    ``price_per_hour`` is None where none was given.
+    ``price_per_hour`` is None where none was given. ``source`` says where CPUs and memory come from.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Node:
     labels: Mapping[str, str] = field(default_factory=dict)
     stored: frozenset[str] = frozenset()
     price_per_hour: float | None = None
+    source: str = ""
 
 
 def cpu_device(memory_bytes: int, source: str = "") -> Device:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from cluster.dashboard import Dashboard, LiveApplication, read_token
+from deployments.routing.cards import dump_card
 from models.errors import ConfigError, StowageError
+from models.types import ModelCard, Task, VersionId
 from tests.unit.cluster.conftest import Answer, HttpServer
 from tests.unit.serve_details import application, details
 
@@ -32,10 +35,24 @@ def test_applications_have_the_states_and_reasons_of_readyz(http_server: HttpSer
             reason="it cannot be scheduled: it needs CPU 0.1, memory 1024.0 GiB",
             planned_bytes=1 << 40,
         ),
-        LiveApplication("m@1", "ready", 1, 2, planned_bytes=1024),
-        LiveApplication("router", "ready", 1, 2),
+        LiveApplication("m@1", "ready", 1, 2, planned_bytes=1024, replicas=("r0",)),
+        LiveApplication("router", "ready", 1, 2, replicas=("r0",)),
     ]
     assert http_server.authorization == [None]
+
+
+def test_the_plan_on_a_card_goes_before_the_memory_that_is_booked(http_server: HttpServer) -> None:
+    card = ModelCard(VersionId("m", "1"), Task.EMBED, "onnx", created_unix_s=0, planned_bytes=2048)
+    app = application("m@1", "RUNNING", ("RUNNING",), memory=1024, user_config=dump_card(card))
+    http_server.answers[PATH] = Answer(200, details(app))
+    assert Dashboard(http_server.url).applications()[0].planned_bytes == 2048
+
+
+def test_the_addresses_of_metrics_are_those_of_all_groups(http_server: HttpServer) -> None:
+    groups = [{"labels": {"job": "ray"}, "targets": ["b:2", "a:1"]}, {"targets": ["a:1"]}]
+    http_server.answers["/api/prometheus/sd"] = Answer(200, json.dumps(groups).encode())
+    assert Dashboard(http_server.url, "secret").metrics_addresses() == ["a:1", "b:2"]
+    assert http_server.authorization == ["Bearer secret"]
 
 
 def test_the_token_is_sent_as_bearer(http_server: HttpServer) -> None:

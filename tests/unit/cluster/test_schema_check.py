@@ -18,6 +18,7 @@ class Outer(BaseModel):
     inner: Inner | None = None
     many: dict[str, list[Inner]] = {}
     either: int | Inner = 1
+    row: tuple[Inner, ...] = ()
 
 
 def found(value: object, schema: type[BaseModel]) -> dict[str, str]:
@@ -29,9 +30,9 @@ def test_a_valid_value_has_no_complaints() -> None:
 
 
 def test_unknown_fields_are_named_at_every_level_with_the_nearest_known_one() -> None:
-    value = {"name": "x", "inne": 1, "inner": {"siz": 1}, "many": {"k": [{}, {"sizee": 1}]}}
+    value = {"name": "x", "inne": 1, "inner": {"siz": 1}, "many": {"k": [{}, {"sizee": 1}]}, "row": [{"siz": 1}]}
     complaints = found(value, Outer)
-    assert complaints.keys() == {"inne", "inner.siz", "many.k[1].sizee"}
+    assert complaints.keys() == {"inne", "inner.siz", "many.k[1].sizee", "row[0].siz"}
     assert complaints["inner.siz"] == "unknown field 'siz'; did you mean 'size'?"
 
 
