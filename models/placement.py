@@ -1,11 +1,21 @@
-"""Which replica goes onto which device. Pure."""
+"""Which replica goes onto which device: the words, and what Ray books for a place. Pure.
+
+``placement_search`` finds a placement, ``placement_proof`` says why there is none.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from models.errors import DoesNotFitError
+from models.hardware import Device
+
 RAY_UNITS = 10_000  # Ray counts resources in steps of 0.0001
+CPU = "cpu"
+
+Key = tuple[str, int]  # model, replica
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +37,10 @@ class Demand:
     host_bytes: int = 0
     num_cpus: float = 0.0
 
+    @property
+    def key(self) -> Key:
+        return self.model, self.replica
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
@@ -43,5 +57,35 @@ class Slot:
 class Placement:
     """``slots`` by (model, replica); ``unplaced`` are those that found no place."""
 
-    slots: Mapping[tuple[str, int], Slot]
+    slots: Mapping[Key, Slot]
     unplaced: tuple[Demand, ...] = ()
+
+
+def gpu_units(device_bytes: int, device: Device) -> int:
+    """How many of a GPU's RAY_UNITS hold ``device_bytes``, rounded up; above RAY_UNITS they do not fit on it."""
+    return -(-device_bytes * RAY_UNITS // device.usable_bytes)
+
+
+def gpu_fraction(device_bytes: int, device: Device) -> float:
+    """``num_gpus`` of a replica with ``device_bytes`` on ``device``, rounded up to Ray's 0.0001.
+
+    DoesNotFitError when one device does not hold them.
+    """
+    units = gpu_units(device_bytes, device)
+    if units > RAY_UNITS:
+        raise DoesNotFitError(
+            f"{device_bytes} bytes exceed the {device.usable_bytes} usable bytes of one {device.name}",
+            remedy="give the model less memory, or a larger device",
+        )
+    return units / RAY_UNITS
+
+
+def booked_bytes(device_bytes: int, shared_bytes: int, nodes: Iterable[str]) -> int:
+    """``memory`` that each replica of a CPU model asks of Ray. ``nodes``: the node of each of its places.
+
+    Ray books the same for every replica of a deployment and knows of nothing shared. With the shared bytes divided
+    by the largest number of replicas on one node, no node books more than is planned for it, so that Ray never
+    refuses what was planned; a node with fewer replicas books less than is planned.
+    """
+    most = max(Counter(nodes).values(), default=1)
+    return device_bytes + shared_bytes // most
