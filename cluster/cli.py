@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from cluster.calibrate import calibrate
+from cluster.diff import diff
 from cluster.models_commands import models_commands
 from cluster.plan import plan
 from cluster.serve import serve
@@ -29,7 +31,7 @@ def build_cli() -> typer.Typer:
     )
     cli.callback()(_options)
     cli.add_typer(models_commands(), name="models")
-    for command in (validate, plan, serve, status):
+    for command in (validate, plan, diff, serve, status, calibrate):
         cli.command()(command)
     return cli
 

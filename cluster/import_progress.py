@@ -65,5 +65,7 @@ def _logger(console: Console) -> Iterator[logging.Logger]:
     handler = logging.StreamHandler(console.file)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logger.addHandler(handler)
-    yield logger
-    logger.removeHandler(handler)
+    try:
+        yield logger
+    finally:
+        logger.removeHandler(handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -22,3 +23,35 @@ def read_size(text: str) -> int:
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]
 ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="A Serve config file: serve_config.yaml.")]
+
+# On which nodes a plan is made. Without any of them: on this machine.
+NodesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--nodes", metavar="FILE", help="The nodes: a list of them, a `ray up` file, or a KubeRay manifest."
+    ),
+]
+AddressOption = Annotated[
+    str | None, typer.Option(metavar="URL", help="The nodes of the cluster with this Ray dashboard.")
+]
+DeviceOption = Annotated[str | None, typer.Option(metavar="NAME", help="Nodes with this GPU, as h100-80gb.")]
+NumDevicesOption = Annotated[int | None, typer.Option(min=1, help="GPUs of each node. Default: 1.")]
+NodeMemoryOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="SIZE",
+        parser=read_size,
+        help="Memory that one node offers to replicas, as 16GiB. Default: this machine's.",
+    ),
+]
+NumNodesOption = Annotated[int | None, typer.Option(min=1, help="Nodes that are alike. Default: 1.")]
+
+
+class ReplicaCount(StrEnum):
+    """At which end of its replica range each model is planned."""
+
+    MIN = "min"
+    MAX = "max"
+
+
+AtOption = Annotated[ReplicaCount, typer.Option(help="Plan each model at its fewest or its most replicas.")]

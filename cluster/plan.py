@@ -1,178 +1,145 @@
-"""``stowage plan``: the bytes that each model will need, before anything is deployed."""
+"""``stowage plan``: what each model will take and where it will lie, before anything is deployed."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from cluster.chosen_nodes import NodeOptions, choose_nodes
+from cluster.cluster_usage import usage_lines
 from cluster.imports import import_all
-from cluster.options import ConfigArgument, JsonOption, read_size
-from cluster.render import print_json, print_table
-from cluster.serve_config import DeployedModel, load_config
-from cluster.stored import stored_manifest
-from models.engines.registry import resolve_engine
+from cluster.options import (
+    AddressOption,
+    AtOption,
+    ConfigArgument,
+    DeviceOption,
+    JsonOption,
+    NodeMemoryOption,
+    NodesOption,
+    NumDevicesOption,
+    NumNodesOption,
+    ReplicaCount,
+)
+from cluster.palette import assign_marks
+from cluster.picture import draw_nodes
+from cluster.placement_file import replace_file, write_placements
+from cluster.plan_report import report_plan
+from cluster.plan_tables import print_plan
+from cluster.planned import ClusterPlan
+from cluster.planner import plan_cluster
+from cluster.render import open_console
+from cluster.serve_config import load_config
+from cluster.stored import known_versions
+from cluster.svg import draw_svg
+from deployments.args import Place
 from models.errors import ConfigError
-from models.hardware import local_node_memory_bytes
-from models.manifest import Manifest
-from models.memory import MemoryPlan, check_fits, format_bytes, plan_memory
 
+_PICTURE_CELLS = 100  # where there is no terminal to fit into
 
-@dataclass(frozen=True, slots=True)
-class PlannedModel:
-    """One version. ``plan`` is None when there can be none; ``problem`` says why it cannot be deployed."""
-
-    model: DeployedModel
-    limit_bytes: int
-    plan: MemoryPlan | None = None
-    problem: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterPlan:
-    """All models on ``num_nodes`` nodes that offer ``node_bytes`` each."""
-
-    models: tuple[PlannedModel, ...]
-    node_bytes: int
-    num_nodes: int
-
-    @property
-    def total_bytes(self) -> int:
-        """Of all models at their smallest number of replicas."""
-        return sum(each.plan.total_bytes * each.model.replicas.low for each in self.models if each.plan)
-
-    @property
-    def problems(self) -> list[str]:
-        """Why the models do not fit. That they fit in sum is necessary, not sufficient: a replica is not split."""
-        found = [model.problem for model in self.models if model.problem]
-        offered_bytes = self.node_bytes * self.num_nodes
-        if self.total_bytes > offered_bytes:
-            found.append(
-                f"all models at their min_replicas need {format_bytes(self.total_bytes)}, "
-                f"but {self.num_nodes} node(s) offer {format_bytes(offered_bytes)} "
-                "(deploy fewer models, lower their limits, or use more or larger nodes)"
-            )
-        return found
+ImportOption = Annotated[bool, typer.Option("--import", help="First import what is not in the store.")]
+SvgOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the placement into an SVG file.")]
+WriteOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write the configuration with the planned places to FILE.")
+]
 
 
 def plan(
     config: ConfigArgument,
-    node_memory: Annotated[
-        int | None,
-        typer.Option(
-            metavar="SIZE",
-            parser=read_size,
-            help="Memory that one node offers to replicas, as 16GiB. Default: this machine's.",
-        ),
-    ] = None,
-    num_nodes: Annotated[int, typer.Option(min=1, help="Nodes of that size.")] = 1,
-    import_first: Annotated[bool, typer.Option("--import", help="First import what is not in the store.")] = False,
+    *,
+    nodes: NodesOption = None,
+    address: AddressOption = None,
+    device: DeviceOption = None,
+    num_devices: NumDevicesOption = None,
+    node_memory: NodeMemoryOption = None,
+    num_nodes: NumNodesOption = None,
+    at: AtOption = ReplicaCount.MIN,
+    import_first: ImportOption = False,
+    svg: SvgOption = None,
+    write: WriteOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the planned memory of each model, term by term, and whether it fits.
+    """Show what each model will take, term by term, where its replicas will lie, and whether all of it fits.
 
-    Exit code: 0 when everything fits, 1 when something does not or cannot be planned.
+    A model that is not in the store is planned from the headers of its source. Starts nothing.
+
+    Exit code: 0 when everything fits, 1 when something does not or cannot be planned: why, and what to change, is
+    then on standard error.
     """
     loaded = load_config(config)
     if import_first:
         import_all(loaded.model_args, Console(stderr=True))
-    found = [(model, stored_manifest(model.args)) for model in loaded.models]
-    if missing := [str(model.args.id) for model, manifest in found if manifest is None]:
-        raise ConfigError(
-            f"not in the store yet, so their sizes are not known: {', '.join(missing)}",
-            remedy="add --import to import them first",
-        )
-    models = [(model, manifest) for model, manifest in found if manifest is not None]
-    planned = plan_cluster(models, node_memory, num_nodes)
+    options = NodeOptions(nodes, address, device, num_devices, node_memory, num_nodes)
+    chosen = choose_nodes(options, loaded.model_args)
+    with known_versions(Console(stderr=True)) as find:
+        planned = plan_cluster(loaded, find, chosen, at=at)
+    if write is not None:
+        planned = dataclasses.replace(planned, misplaced=())  # they are about to be written anew
+    if svg is not None:
+        replace_file(svg, _svg(planned, config.name))
     if as_json:
-        _show_json(planned)
+        typer.echo(report_plan(planned).model_dump_json(indent=2))
     else:
-        _show_table(planned)
+        _show(planned)
+    if write is not None:
+        _write(planned, config, write)
     raise typer.Exit(1 if planned.problems else 0)
 
 
-def plan_cluster(
-    models: Sequence[tuple[DeployedModel, Manifest]], node_memory: int | None, num_nodes: int
-) -> ClusterPlan:
-    """``node_memory`` in bytes goes before a model's own ``node_memory``, and that before this machine's."""
-    declared = [int(model.args.node_memory) for model, _ in models if model.args.node_memory is not None]
-    node_bytes = node_memory or max(declared, default=None) or _this_machine_bytes()
-    planned = [_plan_model(model, manifest, node_memory, node_bytes) for model, manifest in models]
-    return ClusterPlan(tuple(planned), node_bytes, num_nodes)
-
-
-def _plan_model(
-    model: DeployedModel, manifest: Manifest, node_memory: int | None, node_bytes: int
-) -> PlannedModel:
-    args = model.args
-    limit_bytes = node_memory or (node_bytes if args.node_memory is None else int(args.node_memory))
-    planned = None
-    try:
-        planned = plan_memory(manifest, args.limits, resolve_engine(manifest, args.engine))
-        check_fits(planned, manifest, args.limits, limit_bytes, "a node")
-    except ConfigError as error:
-        return PlannedModel(model, limit_bytes, planned, str(error))
-    return PlannedModel(model, limit_bytes, planned)
-
-
-def _this_machine_bytes() -> int:
-    try:
-        return local_node_memory_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"the memory of this machine is not known: {error}", remedy="give --node-memory"
-        ) from error
-
-
-def _show_table(planned: ClusterPlan) -> None:
-    plans = [model.plan for model in planned.models if model.plan]
-    terms = list(dict.fromkeys(term.name for each in plans for term in each.terms))
-    columns = ("model", "engine", *terms, "total", "replicas")
-    print_table(columns, [_row(model, terms) for model in planned.models], right=(*terms, "total", "replicas"))
-    typer.echo(
-        f"All at their min_replicas: {format_bytes(planned.total_bytes)}. "
-        f"Offered: {planned.num_nodes} x {format_bytes(planned.node_bytes)}."
-    )
+def _show(planned: ClusterPlan) -> None:
+    console = open_console()
+    nodes, marks = planned.bars(), assign_marks(each.name for each in planned.everything)
+    print_plan(console, planned, marks)
+    console.print()
+    colour = console.is_terminal and console.color_system is not None and not console.no_color
+    width = console.width if console.is_terminal else _PICTURE_CELLS
+    for line in draw_nodes(nodes, marks, width, colour=colour):
+        console.print(line, soft_wrap=True)
+    console.print()
+    for text in (*usage_lines(nodes), *_notes(planned)):
+        console.print(text)
     for problem in planned.problems:
         typer.echo(problem, err=True)
 
 
-def _row(planned: PlannedModel, terms: Sequence[str]) -> tuple[str, ...]:
-    version, replicas = str(planned.model.args.id), str(planned.model.replicas)
-    if planned.plan is None:
-        return (version, *["-"] * (len(terms) + 2), replicas)
-    sizes = {term.name: format_bytes(term.bytes) for term in planned.plan.terms}
-    total = format_bytes(planned.plan.total_bytes)
-    return (version, planned.plan.engine, *(sizes.get(term, "-") for term in terms), total, replicas)
+def _notes(planned: ClusterPlan) -> Iterator[str]:
+    if planned.booked_twice:
+        yield (
+            f"Ray counts the shared weights of {', '.join(planned.booked_twice)} once for each replica, and may "
+            "find no room for what is planned: --write tells it the places, and then it counts them once."
+        )
 
 
-def _show_json(planned: ClusterPlan) -> None:
-    print_json(
-        {
-            "fits": not planned.problems,
-            "problems": planned.problems,
-            "node_bytes": planned.node_bytes,
-            "num_nodes": planned.num_nodes,
-            "total_bytes": planned.total_bytes,
-            "models": [_model_json(model) for model in planned.models],
-        }
+def _svg(planned: ClusterPlan, config: str) -> str:
+    nodes = planned.bars()
+    title = f"{config}: {len(planned.everything)} models on {len(nodes)} nodes"
+    return draw_svg(
+        nodes, assign_marks(each.name for each in planned.everything), title, " ".join(usage_lines(nodes))
     )
 
 
-def _model_json(planned: PlannedModel) -> dict[str, object]:
-    plan_facts: dict[str, object] = {}
-    if planned.plan:
-        plan_facts = {"total_bytes": planned.plan.total_bytes, **dataclasses.asdict(planned.plan)}
-    return {
-        "model": planned.model.args.model,
-        "version": planned.model.args.version,
-        "min_replicas": planned.model.replicas.low,
-        "max_replicas": planned.model.replicas.high,
-        "limit_bytes": planned.limit_bytes,
-        "problem": planned.problem,
-        **plan_facts,
+def _write(planned: ClusterPlan, source: Path, target: Path) -> None:
+    """Only a plan with a place for every replica that may ever run."""
+    if planned.unfit:
+        raise ConfigError(
+            f"{str(target)!r} is not written: not everything has a place", remedy="change what is said above"
+        )
+    scaled = [
+        f"{model.name} (up to {model.model.replicas.high})"
+        for model in planned.models
+        if model.num_replicas < model.model.replicas.high
+    ]
+    if scaled:
+        raise ConfigError(
+            f"{str(target)!r} is not written: Ray may start more replicas than are planned of {', '.join(scaled)}",
+            remedy="add --at max, so that each of them has a place",
+        )
+    places = {
+        model.model.path: [Place(node=slot.node, devices=slot.devices) for slot in planned.places(model) if slot]
+        for model in planned.models
     }
+    write_placements(source, target, places)

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Sequence
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+_UNBOUNDED_CELLS = 200  # nothing to fit into: keep one row on one line
 
 
 def print_json(value: object) -> None:
@@ -15,14 +18,28 @@ def print_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=2, default=str))
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[str] = ()) -> None:
-    """Cells are plain text, folded and never cut; the columns named in ``right`` are aligned to the right."""
+def open_console() -> Console:
+    """Standard output, in colours where it takes them. What is printed is never read as markup."""
+    console = Console(markup=False, highlight=False)
+    if not console.is_terminal:
+        console.width = _UNBOUNDED_CELLS
+    return console
+
+
+def make_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, right: Iterable[str] = ()
+) -> Table:
+    """Cells are folded and never cut; the columns named in ``right`` are aligned to the right."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        console.width = 200  # nothing to fit into: keep one row on one line
-    console.print(table)
+    return table
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, right: Iterable[str] = ()
+) -> None:
+    """A table on standard output."""
+    open_console().print(make_table(columns, rows, right=right))

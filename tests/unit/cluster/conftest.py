@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
+
+from cluster.cli import main
 
 
 @dataclass
@@ -84,6 +87,55 @@ def tiny_model(tmp_path: Path) -> Path:
     save_file(weights, folder / "model.safetensors")
     Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]")).save(str(folder / "tokenizer.json"))
     return folder
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended, and what it printed."""
+
+    code: object
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Stowage:
+    """Runs commands in this process."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: object) -> Outcome:
+        with pytest.raises(SystemExit) as exited:
+            main([str(argument) for argument in arguments])
+        captured = self._capsys.readouterr()
+        return Outcome(exited.value.code, captured.out, captured.err)
+
+
+@pytest.fixture
+def stowage(capsys: pytest.CaptureFixture[str]) -> Stowage:
+    return Stowage(capsys)
+
+
+@pytest.fixture
+def config(tmp_path: Path, tiny_model: Path) -> Path:
+    path = tmp_path / "serve_config.yaml"
+    path.write_text(
+        f"""\
+applications:
+  - name: router
+    import_path: deployments.app:build_router
+  - name: tiny@1
+    route_prefix: null
+    import_path: deployments.app:build_model
+    args: {{model: tiny, source: "file:{tiny_model}", store: "{tmp_path}/store"}}
+""",
+        encoding="utf-8",
+    )
+    return path
 
 
 @pytest.fixture(autouse=True)

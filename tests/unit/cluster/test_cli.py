@@ -6,63 +6,14 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from cluster.cli import main
-from tests.unit.cluster.conftest import Answer, HttpServer
+from tests.unit.cluster.conftest import Answer, HttpServer, Stowage
+from tests.unit.cluster.test_replica_metrics import EXPOSED
 from tests.unit.serve_details import application, details
-
-
-@dataclass(frozen=True)
-class Outcome:
-    code: object
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-class Stowage:
-    """Runs commands in this process."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def __call__(self, *arguments: object) -> Outcome:
-        with pytest.raises(SystemExit) as exited:
-            main([str(argument) for argument in arguments])
-        captured = self._capsys.readouterr()
-        return Outcome(exited.value.code, captured.out, captured.err)
-
-
-@pytest.fixture
-def stowage(capsys: pytest.CaptureFixture[str]) -> Stowage:
-    return Stowage(capsys)
-
-
-@pytest.fixture
-def config(tmp_path: Path, tiny_model: Path) -> Path:
-    path = tmp_path / "serve_config.yaml"
-    path.write_text(
-        f"""\
-applications:
-  - name: router
-    import_path: deployments.app:build_router
-  - name: tiny@1
-    route_prefix: null
-    import_path: deployments.app:build_model
-    args: {{model: tiny, source: "file:{tiny_model}", store: "{tmp_path}/store"}}
-""",
-        encoding="utf-8",
-    )
-    return path
 
 
 def test_help_and_imports_are_free_of_the_heavy_libraries() -> None:
@@ -76,7 +27,7 @@ def test_help_and_imports_are_free_of_the_heavy_libraries() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["", "validate", "plan", "serve", "status", "models", "models import", "models list", "models show",
+    ["", "validate", "plan", "diff", "serve", "status", "models", "models import", "models list", "models show",
      "models verify", "models remove"],
 )  # fmt: skip
 def test_every_command_has_help(stowage: Stowage, command: str) -> None:
@@ -88,7 +39,7 @@ def test_every_command_has_help(stowage: Stowage, command: str) -> None:
 @pytest.mark.parametrize(
     "command",
     ["models show name-without-version", "models import x", "models import --config c.yaml --store /s",
-     "models import a/b --source file:/x", "models verify", "models verify a@1 --all", "plan", "nonsense",
+     "models import a/b --source file:/x", "models verify", "models verify a@1 --all", "plan", "diff a", "no",
      "plan c.yaml --node-memory much", "models import x --source file:/x --task fly"],
 )  # fmt: skip
 def test_wrong_usage_is_exit_code_2_with_a_hint(stowage: Stowage, command: str) -> None:
@@ -251,54 +202,6 @@ def test_a_store_in_a_bucket_is_not_asked_while_every_source_is_there(stowage: S
     assert stowage("validate", config).code == 0
 
 
-def test_plan_wants_the_models_imported_or_imports_them(stowage: Stowage, config: Path) -> None:
-    before = stowage("plan", config)
-    assert before.code == 1
-    assert "tiny@1" in before.err
-    assert "--import" in before.err
-    planned = stowage("plan", config, "--import", "--json", "--node-memory", "2GiB")
-    assert planned.code == 0
-    (model,) = planned.json["models"]
-    assert model["total_bytes"] == sum(term["bytes"] for term in model["terms"]) == planned.json["total_bytes"]
-    assert planned.json["node_bytes"] == 2 << 30
-    assert "kv_cache" in stowage("plan", config, "--node-memory", "2GiB").out
-
-
-def test_plan_says_what_does_not_fit_and_what_to_change(stowage: Stowage, config: Path) -> None:
-    stowage("models", "import", "--config", config)
-    outcome = stowage("plan", config, "--node-memory", "1MiB")
-    assert outcome.code == 1
-    assert "tiny@1 needs" in outcome.err
-    assert "larger node" in outcome.err
-    assert not stowage("plan", config, "--node-memory", "1MiB", "--json").json["fits"]
-
-
-def test_plan_adds_up_what_every_node_must_hold(stowage: Stowage, config: Path) -> None:
-    text = config.read_text()
-    config.write_text(text + text[text.index("  - name: tiny") :].replace("tiny@1", "tiny@2").replace(
-        "model: tiny,", "model: tiny, version: 2, min_replicas: 2, max_replicas: 2,"
-    ))  # fmt: skip
-    one = stowage("plan", config, "--import", "--json", "--node-memory", "1GiB")
-    assert one.code == 1
-    assert one.json["total_bytes"] == 3 * one.json["models"][0]["total_bytes"]
-    assert [model["problem"] for model in one.json["models"]] == [None, None]
-    assert stowage("plan", config, "--node-memory", "1GiB", "--num-nodes", "3").code == 0
-
-
-@pytest.mark.parametrize(
-    ("override", "low", "high"),
-    [("num_replicas: 3", 3, 3), ("autoscaling_config: {min_replicas: 2, max_replicas: 4}", 2, 4)],
-)
-def test_plan_counts_overridden_replicas(
-    stowage: Stowage, config: Path, override: str, low: int, high: int
-) -> None:
-    config.write_text(f"{config.read_text()}    deployments: [{{name: Model, {override}}}]\n")
-    planned = stowage("plan", config, "--import", "--json").json
-    (model,) = planned["models"]
-    assert planned["total_bytes"] == low * model["total_bytes"]
-    assert (model["min_replicas"], model["max_replicas"]) == (low, high)
-
-
 def test_status_is_a_table_of_what_is_live(
     stowage: Stowage, http_server: HttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -310,13 +213,32 @@ def test_status_is_a_table_of_what_is_live(
         ),
     )
     http_server.answers["/api/serve/applications/"] = Answer(200, reply)
-    lines = stowage("status", "--address", http_server.url).out.splitlines()
-    assert lines[1].split() == ["m@1", "m", "1", "failed", "0/2", "3.0", "GiB", "no", "weights"]
-    assert lines[2].split() == ["router", "-", "-", "ready", "1/2", "-"]
+    http_server.answers["/api/prometheus/sd"] = Answer(200, b"[]")
+    shown = stowage("status", "--address", http_server.url)
+    lines = shown.out.splitlines()
+    assert lines[1].split() == ["m@1", "m", "1", "failed", "0/2", "3.0", "GiB", "-", "-", "-", "no", "weights"]
+    assert lines[2].split() == ["router", "-", "-", "ready", "1/2", "-", "-", "-", "-"]
+    assert "not known in full: the dashboard names no endpoint for metrics" in shown.err
     machine = stowage("status", "--address", http_server.url, "--json").json
     assert machine[0]["planned_bytes"] == 3 << 30
-    assert (machine[1]["model"], machine[1]["num_running"]) == (None, 1)
-    assert http_server.authorization == ["Bearer secret"] * 2
+    assert (machine[1]["model"], machine[1]["num_running"], machine[1]["replicas"]) == (None, 1, ["r0"])
+    assert http_server.authorization == ["Bearer secret"] * 4
+
+
+def test_what_replicas_report_is_shown_and_given_to_machines(stowage: Stowage, http_server: HttpServer) -> None:
+    app = application("m@1", "RUNNING", ("RUNNING", "RUNNING"), memory=1000)
+    targets = [{"targets": [http_server.url.removeprefix("http://")]}]
+    http_server.answers["/api/serve/applications/"] = Answer(200, details(app))
+    http_server.answers["/api/prometheus/sd"] = Answer(200, json.dumps(targets).encode())
+    http_server.answers["/metrics"] = Answer(200, EXPOSED.encode())
+    shown = stowage("status", "--address", http_server.url)
+    assert "1.0 KiB  1.1 KiB" in shown.out
+    assert "+10.0% OVER" in shown.out
+    assert shown.err == ""
+    (model,) = stowage("status", "--address", http_server.url, "--json").json
+    (memory,) = model["memory"]
+    assert (memory["replica"], memory["over_budget"], memory["planned"]["weights"]) == ("r0", True, 800)
+    assert memory["measured"] == {"peak": 1100, "total": 1050}
 
 
 def test_status_of_an_unreachable_cluster(stowage: Stowage, closed_url: str) -> None:

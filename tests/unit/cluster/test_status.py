@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from cluster.dashboard import LiveApplication
+from cluster.replica_metrics import ReplicaMemory
+from cluster.status import LiveModel, status_row
+
+GIB = 1024**3
+
+
+def replica(name: str, total: int, peak: int, *, over: bool = False) -> ReplicaMemory:
+    measured = {"total": total, "peak": peak}
+    return ReplicaMemory("m@1", name, 2 * GIB, {"total": 2 * GIB}, measured, over_budget=over)
+
+
+def test_of_several_replicas_the_largest_is_shown() -> None:
+    app = LiveApplication("m@1", "ready", 2, 2, planned_bytes=2 * GIB, replicas=("a", "b"))
+    memory = (replica("a", GIB, 3 * GIB, over=True), replica("b", 2 * GIB, 2 * GIB))
+    assert status_row(LiveModel(app, memory))[4:] == (
+        "2/2", "2.0 GiB", "2.0 GiB", "3.0 GiB", "+50.0% OVER", "",
+    )  # fmt: skip
+
+
+def test_a_deviation_below_the_plan_is_negative() -> None:
+    app = LiveApplication("m@1", "ready", 1, 1, planned_bytes=2 * GIB, replicas=("a",))
+    assert status_row(LiveModel(app, (replica("a", GIB, GIB),)))[8] == "-50.0%"
+
+
+def test_a_model_that_starts_says_for_what_it_waits() -> None:
+    starting = LiveApplication("m@1", "starting", 0, 1, reason="its replica is loading")
+    assert status_row(LiveModel(starting, (), "waits for GPU 0 of n"))[-1] == "waits for GPU 0 of n"
+    ready = LiveApplication("m@1", "ready", 1, 2)
+    assert status_row(LiveModel(ready, (), "waits for GPU 0 of n"))[-1] == ""
