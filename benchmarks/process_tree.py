@@ -37,10 +37,15 @@ def tree_cpu_s(pid: int) -> float:
 
 def find_in_tree(pid: int, title: str) -> int:
     """The descendant of ``pid`` whose title begins with ``title``; LookupError unless there is exactly one."""
-    found = [process.pid for process in _tree(pid) if _title(process.pid).startswith(title)]
+    found = all_in_tree(pid, title)
     if len(found) != 1:
         raise LookupError(f"{len(found)} processes are called {title!r}, not one")
     return found[0]
+
+
+def all_in_tree(pid: int, title: str) -> list[int]:
+    """The descendants of ``pid`` whose title begins with ``title``."""
+    return [process.pid for process in _tree(pid) if _title(process.pid).startswith(title)]
 
 
 def memory(pid: int) -> Memory:

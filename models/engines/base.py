@@ -27,6 +27,9 @@ class EngineSettings:
 
     ``max_model_len``, ``max_batch_tokens`` and ``page_size`` are in tokens, ``num_kv_pages`` counts pages of
     ``page_size`` tokens across all layers, ``max_batch_size`` counts inputs of one forward pass.
+    ``kv_cache_bytes`` is what those pages take, for engines that want the size. ``device`` is ``cpu`` or, as
+    the process sees it, ``cuda:0``. ``device_cap_bytes``: all that the engine may take of the device, beside the
+    process or device context itself; None where nothing is planned.
     """
 
     max_model_len: int
@@ -35,8 +38,10 @@ class EngineSettings:
     max_batch_size: int = 32
     page_size: int = 32
     num_kv_pages: int = 0
+    kv_cache_bytes: int = 0
     num_threads: int = 1
     device: str = "cpu"
+    device_cap_bytes: int | None = None
 
 
 class Engine(Protocol):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +41,8 @@ _CANNOT_LOAD = (
     ort_errors.InvalidProtobuf,
     ort_errors.NoSuchFile,
 )
+_ARENA_FULL = re.compile(r"Available memory of \d+ is smaller than requested bytes of (\d+)")
+_SAME_AS_REQUESTED = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +62,26 @@ class GraphTensor:
 class OnnxSession:
     """One loaded graph on the CPU. ``run`` may be called from several threads at once.
 
-    The arena is off: ONNX Runtime's arena keeps the largest activation it ever saw, which no plan can know.
+    ``cap_bytes`` bounds weights and activations together: an arena refuses what would exceed it. The arena gives
+    back what it does not use after each run; without a cap there is none, so that nothing is kept either.
     Spinning is off, because idle threads of one replica would take the cores of its neighbours.
     Weights in external data files are memory-mapped; those inside the graph are copied by each process.
     ``optimize=False`` is for reading a graph without computing with it.
     """
 
-    def __init__(self, path: Path, *, num_threads: int, optimize: bool = True) -> None:
+    # Sessions take the arena that was registered last, and there is one registry in a process.
+    _registering = threading.Lock()
+
+    def __init__(
+        self, path: Path, *, num_threads: int, cap_bytes: int | None = None, optimize: bool = True
+    ) -> None:
+        self._cap_bytes = cap_bytes
+        options = _session_options(num_threads, optimize)
         try:
-            self._session = ort.InferenceSession(
-                str(path), _session_options(num_threads, optimize), providers=["CPUExecutionProvider"]
-            )
+            with self._registering:
+                if cap_bytes is not None:
+                    _use_arena(options, path, cap_bytes)
+                self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except _CANNOT_LOAD as error:
             raise ConfigError(
                 f"{path.name} is not a graph that ONNX Runtime {ort.__version__} can load: {error}",
@@ -82,15 +95,35 @@ class OnnxSession:
     ) -> list[npt.NDArray[np.generic]]:
         """The named outputs, in order. Strings go in and come out as ``str`` in object arrays.
 
-        InvalidRequestError for values that the graph refuses, EngineError when it fails on good ones.
+        InvalidRequestError for values that the graph refuses and for those that need more memory than the cap
+        leaves, EngineError when it fails on good ones.
         """
         try:
-            results: list[npt.NDArray[np.generic]] = self._session.run(list(outputs), dict(feeds))
+            results: list[npt.NDArray[np.generic]] = self._session.run(
+                list(outputs), dict(feeds), self._run_options()
+            )
         except ort_errors.InvalidArgument as error:
             raise InvalidRequestError(f"the graph refused these tensors: {error}", param="inputs") from error
         except _CANNOT_RUN as error:
-            raise EngineError(f"ONNX Runtime failed: {error}") from error
+            raise self._failure(error) from error
         return results
+
+    def _run_options(self) -> ort.RunOptions | None:
+        if self._cap_bytes is None:
+            return None
+        options = ort.RunOptions()
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        return options
+
+    def _failure(self, error: Exception) -> InvalidRequestError | EngineError:
+        if match := _ARENA_FULL.search(str(error)):
+            return InvalidRequestError(
+                f"these inputs need more memory than the {self._cap_bytes} bytes that the model's budget leaves "
+                f"for its graph: {match[1]} bytes were refused",
+                remedy="send fewer or smaller inputs at once, or give the model more memory",
+                param="inputs",
+            )
+        return EngineError(f"ONNX Runtime failed: {error}")
 
 
 def graph_facts(path: Path) -> tuple[tuple[TensorFacts, ...], tuple[TensorFacts, ...]]:
@@ -123,3 +156,20 @@ def _session_options(num_threads: int, optimize: bool) -> ort.SessionOptions:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.add_session_config_entry("session.disable_prepacking", "1")
     return options
+
+
+def _use_arena(options: ort.SessionOptions, path: Path, cap_bytes: int) -> None:
+    """Give the next session an arena of its own with a limit.
+
+    ConfigError when the weights alone exceed it: ONNX Runtime takes them unchecked, and a limit that is exceeded
+    already refuses nothing.
+    """
+    if path.stat().st_size > cap_bytes:
+        raise ConfigError(
+            f"{path.name} has {path.stat().st_size} bytes, but its budget leaves {cap_bytes}",
+            remedy="give the model more memory",
+        )
+    arena = ort.OrtArenaCfg({"max_mem": cap_bytes, "arena_extend_strategy": _SAME_AS_REQUESTED})
+    info = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(info, arena)
+    options.add_session_config_entry("session.use_env_allocators", "1")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,11 @@ from typing import Any
 import torch
 from transformers import AutoModel, AutoModelForCausalLM, PreTrainedModel
 
+from models.engines.mapped_weights import private_weight_bytes
 from models.errors import ConfigError
 from models.manifest import Manifest
+
+_logger = logging.getLogger(__name__)
 
 AutoClass = type[AutoModel] | type[AutoModelForCausalLM]
 
@@ -20,9 +25,9 @@ def load_pretrained(
 ) -> PreTrainedModel:
     """The model on ``device``, ready for inference, in the dtype in which its weights are stored.
 
-    On the CPU its weights are pages of the file, so replicas on a node share one copy. ConfigError when weights
-    are missing or have another shape than config.json says; those whose name starts with ``unused`` may be
-    missing.
+    On the CPU its weights are pages of the file, so replicas on a node share one copy; a warning says how many
+    bytes are not, beyond what the manifest knows. ConfigError when weights are missing or have another shape than
+    config.json says; those whose name starts with ``unused`` may be missing.
     """
     from_pretrained: Any = auto_class.from_pretrained
     model, report = from_pretrained(
@@ -37,8 +42,21 @@ def load_pretrained(
     _check_report(report, manifest, unused)
     if device != "cpu":
         torch.nn.Module.to(model, torch.device(device))
+    elif sys.platform == "linux":
+        _warn_of_copies(private_weight_bytes(model, folder, but=report["missing_keys"]), manifest)
     loaded: PreTrainedModel = model.eval()
     return loaded
+
+
+def _warn_of_copies(private_bytes: int, manifest: Manifest) -> None:
+    """An import writes weights as they are mapped; a version from before that may have others."""
+    shared = manifest.weight_bytes if manifest.shared_weight_bytes is None else manifest.shared_weight_bytes
+    if private_bytes > manifest.weight_bytes - shared:
+        _logger.warning(
+            "%s: %.1f MB of its weights are a copy of this process's own, which is in no plan: import it again",
+            manifest.id,
+            private_bytes / 1e6,
+        )
 
 
 def _check_report(report: Mapping[str, Collection[object]], manifest: Manifest, unused: str | None) -> None:

@@ -16,6 +16,7 @@ from transformers.generation.continuous_batching.cache import PagedAttentionCach
 from transformers.generation.continuous_batching.requests import GenerationOutput
 
 from models.engines.base import EngineSettings
+from models.engines.cuda_memory import limit_cuda_memory
 from models.engines.detokenize import IncrementalDetokenizer
 from models.engines.pretrained import load_pretrained
 from models.engines.prompts import PromptEncoder
@@ -48,6 +49,7 @@ class TransformersEngine:
 
     def __init__(self, folder: Path, manifest: Manifest, settings: EngineSettings) -> None:
         torch.set_num_threads(settings.num_threads)
+        limit_cuda_memory(settings)
         self._id = manifest.id
         self._settings = settings
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from transformers import MixtralConfig
+
+from models.importing.importer import import_model
+from models.local_store import LocalStore
+from models.process_memory import read_process_memory
+from models.progress import NoProgress
+from models.spec import ModelSpec
 from models.store import open_store
 from models.types import VersionId
 from tests.integration.cluster import ROOT, Cluster
+from tests.unit.models.checkpoints import write_checkpoint
+from tests.unit.models.tiny_models import write_tokenizer
 
 MIB = 1024**2
 
@@ -32,41 +43,67 @@ engine.close()
 
 def test_two_engines_hold_one_copy_of_the_weights(cluster: Cluster, store_folder: Path) -> None:
     weight_bytes = open_store(str(store_folder)).get(VersionId("smollm2-135m", "1")).manifest.weight_bytes
-    command = [sys.executable, "-c", LOADER, str(store_folder), "smollm2-135m@1"]
+    folder = store_folder / "smollm2-135m" / "1"
+    with _loaded([sys.executable, "-c", LOADER, str(store_folder), "smollm2-135m@1"], count=2) as processes:
+        seen = [read_process_memory(folder, Path(f"/proc/{process.pid}")) for process in processes]
+    for each in seen:
+        assert each.mapped_bytes > 0.9 * weight_bytes
+        assert each.mapped_share_bytes < 0.6 * weight_bytes
+        assert each.other_bytes < weight_bytes + 200 * MIB
+
+
+CASTER = """
+import sys
+from pathlib import Path
+from transformers import AutoModelForCausalLM
+from models.engines.pretrained import load_pretrained
+from models.store import open_store
+from models.types import VersionId
+
+stored = open_store(sys.argv[1]).get(VersionId.parse(sys.argv[2]))
+model = load_pretrained(AutoModelForCausalLM, stored.folder, stored.manifest, "cpu")
+weights = sum(float(tensor.double().abs().sum()) for tensor in model.parameters())
+print("loaded", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_weights_that_an_import_cast_and_merged_are_held_once(tmp_path: Path) -> None:
+    """A mixture of experts in float32, asked for in bfloat16: transformers alone would copy every tensor of it."""
+    config = MixtralConfig(
+        hidden_size=512,
+        intermediate_size=1024,
+        num_hidden_layers=2,
+        num_local_experts=8,
+        num_attention_heads=8,
+        num_key_value_heads=2,
+        vocab_size=4096,
+    )
+    source = write_checkpoint(tmp_path / "source", config, max_shard_size="60MB")
+    write_tokenizer(source)
+    store = LocalStore(tmp_path / "store")
+    spec = ModelSpec(model="mixture", source=f"file:{source}", dtype="bfloat16")
+    stored = import_model(spec, store, NoProgress())
+    weight_bytes = stored.manifest.weight_bytes
+    assert stored.manifest.shared_weight_bytes == weight_bytes > 50 * MIB
+    with _loaded([sys.executable, "-c", CASTER, str(store.root), "mixture@1"], count=4) as processes:
+        seen = [read_process_memory(stored.folder, Path(f"/proc/{process.pid}")) for process in processes]
+    assert sum(each.mapped_share_bytes for each in seen) < 1.05 * weight_bytes
+    assert min(each.mapped_bytes for each in seen) > 0.95 * weight_bytes
+
+
+@contextmanager
+def _loaded(command: list[str], count: int) -> Iterator[list[subprocess.Popen[str]]]:
+    """So many processes that have said that they are loaded; they end when a line is written to them."""
     processes = [
         subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
+        for _ in range(count)
     ]
     try:
         for process in processes:
             assert process.stdout is not None
             assert process.stdout.readline().strip() == "loaded"
-        private = [_private_bytes(process.pid) for process in processes]
-        mapped = [_mapped_pss_and_rss(process.pid, "model.safetensors") for process in processes]
+        yield processes
     finally:
         for process in processes:
             process.communicate("\n", timeout=60)
-    for pss, rss in mapped:
-        assert rss > 0.9 * weight_bytes
-        assert pss < 0.6 * weight_bytes
-    assert max(private) < weight_bytes + 200 * MIB
-
-
-def _mapped_pss_and_rss(pid: int, file_name: str) -> tuple[int, int]:
-    """Bytes of the mappings of one file: proportional share, and resident."""
-    pss = rss = 0
-    inside = False
-    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
-        fields = line.split()
-        if "-" in fields[0] and not fields[0].endswith(":"):
-            inside = fields[-1].endswith(file_name)
-        elif inside and fields[0] == "Pss:":
-            pss += int(fields[1]) * 1024
-        elif inside and fields[0] == "Rss:":
-            rss += int(fields[1]) * 1024
-    return pss, rss
-
-
-def _private_bytes(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_"))

@@ -128,6 +128,53 @@ def test_a_closed_engine_says_so(arithmetic: OnnxEngine) -> None:
         arithmetic.infer(InferRequest((LEFT, RIGHT)))
 
 
+SQUARE = Tensor("square", "FP32", np.ones((1024, 1024), dtype=np.float32))  # 4 MiB
+SMALL_SQUARE = Tensor("square", "FP32", np.ones((256, 256), dtype=np.float32))
+
+
+def cubes(tmp_path: Path, cap_bytes: int | None) -> OnnxEngine:
+    """``cubed`` needs the square of a matrix on the way, so twice the matrix at once."""
+    tiny.cubed(tmp_path / "model.onnx")
+    manifest = tiny.manifest_of(tmp_path, WeightFormat.ONNX, Task.INFER)
+    return OnnxEngine(tmp_path, manifest, EngineSettings(max_model_len=16, device_cap_bytes=cap_bytes))
+
+
+def test_what_exceeds_the_cap_is_refused_and_the_engine_goes_on(tmp_path: Path) -> None:
+    engine = cubes(tmp_path, 3 * 1024**2)
+    for _ in range(2):
+        with pytest.raises(
+            InvalidRequestError, match=r"than the 3145728 bytes .*: 4194304 bytes were ref"
+        ) as refused:
+            engine.infer(InferRequest((SQUARE,)))
+        assert refused.value.param == "inputs"
+        (small,) = engine.infer(InferRequest((SMALL_SQUARE,)))
+        np.testing.assert_array_equal(small.data, 256**2)
+    engine.check()
+
+
+@pytest.mark.parametrize("cap_bytes", [None, 16 * 1024**2])
+def test_what_the_cap_holds_is_computed_again_and_again(tmp_path: Path, cap_bytes: int | None) -> None:
+    engine = cubes(tmp_path, cap_bytes)
+    for square in (SMALL_SQUARE, SQUARE, SMALL_SQUARE, SQUARE):
+        (cubed,) = engine.infer(InferRequest((square,)))
+        assert cubed.data[0, 0] == len(square.data) ** 2
+
+
+def test_each_engine_of_a_process_has_its_own_cap(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("wide", "narrow")]
+    for folder in folders:
+        folder.mkdir()
+    wide, narrow = (cubes(folder, mib * 1024**2) for folder, mib in zip(folders, (12, 3), strict=True))
+    assert wide.infer(InferRequest((SQUARE,)))[0].data[0, 0] == 1024**2
+    with pytest.raises(InvalidRequestError, match="were refused"):
+        narrow.infer(InferRequest((SQUARE,)))
+
+
+def test_a_cap_below_the_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"model\.onnx has \d+ bytes, but its budget leaves 10"):
+        cubes(tmp_path, 10)
+
+
 def test_a_second_graph_is_refused(tmp_path: Path) -> None:
     tiny.arithmetic(tmp_path / "a.onnx")
     tiny.echo(tmp_path / "b.onnx")

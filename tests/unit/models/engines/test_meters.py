@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.engines.meters import ProcessMeter, make_meter
+from tests.unit.plans import make_plan
+
+MIB = 1024**2
+
+
+def test_every_peak_between_two_looks_is_seen(tmp_path: Path) -> None:
+    meter = ProcessMeter(tmp_path)
+    meter.read()
+    quiet = meter.read()
+    assert quiet.high_bytes - quiet.total_bytes < 16 * MIB
+    for num_bytes in (256 * MIB, 128 * MIB):  # the second is below the mark that the first has left
+        short = np.ones(num_bytes, dtype=np.uint8)
+        del short
+        seen = meter.read()
+        assert seen.high_bytes - seen.total_bytes == pytest.approx(num_bytes, abs=16 * MIB)
+
+
+def test_where_the_mark_cannot_be_reset_only_a_higher_peak_counts(tmp_path: Path) -> None:
+    process = tmp_path / "proc"
+    process.mkdir()
+    (process / "smaps").write_text("")
+    (process / "clear_refs").mkdir()  # not to be written
+
+    def at(now_kib: int, peak_kib: int) -> None:
+        (process / "status").write_text(f"VmHWM:\t{peak_kib} kB\nVmRSS:\t{now_kib} kB\n")
+
+    at(80, 100)
+    meter = ProcessMeter(tmp_path, process)
+    assert meter.read().high_bytes == 0  # the mark is of before
+    at(80, 130)
+    assert meter.read().high_bytes == 50 * 1024
+    at(70, 130)
+    assert meter.read().high_bytes == 0
+
+
+def test_mapped_weights_count_whole(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(bytes(4 * MIB))
+    meter = make_meter(tmp_path, make_plan({}, budget_bytes=1), "cpu")
+    with (
+        (tmp_path / "model.safetensors").open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+    ):
+        assert sum(mapped[:: mmap.PAGESIZE]) == 0
+        seen = meter.read()
+    assert seen.parts["weights"] == 4 * MIB
+    assert seen.total_bytes == seen.parts["weights"] + seen.parts["other"]
+    assert seen.parts["other"] == pytest.approx(meter.read().total_bytes, abs=2 * MIB)
