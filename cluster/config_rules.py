@@ -11,12 +11,22 @@ from pydantic import BaseModel
 
 from cluster.applications import DEPLOYMENTS, MODEL_BUILDER, ROUTER_BUILDER, Application
 from cluster.config_file import Complaint, YamlPath, child
+from cluster.plan_rules import device_complaints, placement_complaints
 from cluster.schema_check import nearest, schema_complaints
 from deployments.args import ModelArgs, RouterArgs
+from deployments.pool_args import PoolArgs
 from deployments.routing.policy import RouterPolicy
+from deployments.routing.serve_details import POOL_BUILDER
 from models.errors import SourceError
 from models.sources import parse_source
 from models.types import VersionId
+
+_MODEL_BUILDERS = (MODEL_BUILDER, POOL_BUILDER)
+_SCHEMAS: Mapping[str | None, type[BaseModel]] = {
+    ROUTER_BUILDER: RouterArgs,
+    MODEL_BUILDER: ModelArgs,
+    POOL_BUILDER: PoolArgs,
+}
 
 
 def broken_rules(applications: Sequence[Application]) -> Iterator[Complaint]:
@@ -26,7 +36,7 @@ def broken_rules(applications: Sequence[Application]) -> Iterator[Complaint]:
 
 
 def _builders(applications: Sequence[Application]) -> Iterator[Complaint]:
-    known = (ROUTER_BUILDER, MODEL_BUILDER)
+    known = tuple(DEPLOYMENTS)
     for app in applications:
         if app.builder and app.builder not in known:
             message = f"{app.builder!r} is no builder of Stowage; {nearest(app.builder, known)}"
@@ -42,52 +52,61 @@ def _routes(applications: Sequence[Application]) -> Iterator[Complaint]:
         route = app.value.get("route_prefix", "/")
         if app.builder == ROUTER_BUILDER and route != "/":
             yield Complaint((*app.path, "route_prefix"), f"the router's must be '/', not {route!r}")
-        elif app.builder == MODEL_BUILDER and route is not None:
+        elif app.builder in _MODEL_BUILDERS and route is not None:
             message = f"a model is reached through the router: write route_prefix: null, not {route!r}"
             yield Complaint((*app.path, "route_prefix"), message)
 
 
 def _arguments(applications: Sequence[Application]) -> Iterator[Complaint]:
-    schemas: dict[str | None, type[BaseModel]] = {ROUTER_BUILDER: RouterArgs, MODEL_BUILDER: ModelArgs}
     for app in applications:
-        if app.builder in schemas and isinstance(app.args, Mapping):
-            yield from schema_complaints(app.args, schemas[app.builder], (*app.path, "args"))
+        if app.builder in _SCHEMAS and isinstance(app.args, Mapping):
+            yield from schema_complaints(app.args, _SCHEMAS[app.builder], (*app.path, "args"))
 
 
 def _sources(applications: Sequence[Application]) -> Iterator[Complaint]:
     """Only how they are written: whether they are there is another question."""
-    for app in applications:
-        args = app.model_args()
-        for field, text in (("source", args.source), ("tokenizer", args.tokenizer)) if args else ():
+    for model in (model for app in applications for model in app.written_models()):
+        for field, text in (("source", model.args.source), ("tokenizer", model.args.tokenizer)):
             try:
                 if text is not None:
                     parse_source(text)
             except SourceError as error:
-                yield Complaint((*app.path, "args", field), str(error))
+                yield Complaint((*model.path, field), str(error))
 
 
 def _names(applications: Sequence[Application]) -> Iterator[Complaint]:
     for app in applications:
-        args, name = app.model_args(), app.value.get("name")
-        if args and name != str(args.id):
-            yield Complaint((*app.path, "name"), f"must be {str(args.id)!r}, after its args, not {name!r}")
+        name, wanted = app.value.get("name"), _name_after_args(app)
+        if wanted is not None and name != wanted:
+            yield Complaint((*app.path, "name"), f"must be {wanted!r}, after its args, not {name!r}")
         if app.builder == ROUTER_BUILDER and (not name or "@" in str(name)):
             yield Complaint((*app.path, "name"), f"the router must have a name without '@', not {name!r}")
 
 
+def _name_after_args(app: Application) -> str | None:
+    if args := app.model_args():
+        return str(args.id)
+    pool = app.pool_args()
+    return pool.application if pool else None
+
+
 def _duplicates(applications: Sequence[Application]) -> Iterator[Complaint]:
-    """By name; for models whose name is wrong, by version as well."""
+    """By name; for versions whose application has another name, by version as well."""
     first: dict[str, Application] = {}
     for app in applications:
-        args = app.model_args()
-        for part, key in (("name", app.value.get("name")), ("args", args and str(args.id))):
-            if key is None:
-                continue
-            other = first.setdefault(str(key), app)
+        for path, key in _keys(app):
+            other = first.setdefault(key, app)
             if other is not app:
                 message = f"{key!r} is deployed already, by {other.path[0]}[{other.path[1]}]"
-                yield Complaint((*app.path, part), message)
+                yield Complaint(path, message)
                 break
+
+
+def _keys(app: Application) -> Iterator[tuple[YamlPath, str]]:
+    if (name := app.value.get("name")) is not None:
+        yield (*app.path, "name"), str(name)
+    for model in app.written_models():
+        yield model.path, str(model.args.id)
 
 
 def _overrides(applications: Sequence[Application]) -> Iterator[Complaint]:
@@ -104,6 +123,18 @@ def _overrides(applications: Sequence[Application]) -> Iterator[Complaint]:
             yield Complaint(path, f"there is one {known}: write all that overrides it into one item")
         if app.builder == MODEL_BUILDER:
             yield from _model_override(override, path)
+        elif app.builder == POOL_BUILDER:
+            yield from _pool_override(override, path)
+
+
+def _pool_override(override: object, path: YamlPath) -> Iterator[Complaint]:
+    """What is planned of a pool stands in one place."""
+    if child(override, "user_config") is not None:
+        yield Complaint((*path, "user_config"), "a pool's user_config has its cards, which the builder writes")
+    for option in ("ray_actor_options", "num_replicas", "autoscaling_config"):
+        if child(override, option) is not None:
+            message = "write memory, num_cpus and num_replicas of a pool in its args: plans follow from those"
+            yield Complaint((*path, option), message)
 
 
 def _model_override(override: object, path: YamlPath) -> Iterator[Complaint]:
@@ -119,7 +150,7 @@ def _model_override(override: object, path: YamlPath) -> Iterator[Complaint]:
 
 
 def _policies(applications: Sequence[Application]) -> Iterator[Complaint]:
-    deployed = [args.id for app in applications if (args := app.model_args())]
+    deployed = [model.args.id for app in applications for model in app.written_models()]
     for app, index, override in _written_overrides(applications):
         policy = child(override, "user_config")
         if app.builder == ROUTER_BUILDER and policy is not None:
@@ -139,10 +170,16 @@ def _dead_routes(policy: RouterPolicy, deployed: Sequence[VersionId], path: Yaml
             yield Complaint((*path, "routes", name, "version"), message)
 
 
+def _devices(applications: Sequence[Application]) -> Iterator[Complaint]:
+    for app in applications:
+        yield from device_complaints(app)
+        yield from placement_complaints(app)
+
+
 def _written_overrides(applications: Sequence[Application]) -> Iterator[tuple[Application, int, object]]:
     for app in applications:
         for index, override in enumerate(app.overrides):
             yield app, index, override
 
 
-_RULES = (_builders, _routes, _arguments, _sources, _names, _duplicates, _overrides, _policies)
+_RULES = (_builders, _routes, _arguments, _sources, _names, _duplicates, _overrides, _policies, _devices)

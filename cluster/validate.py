@@ -8,10 +8,12 @@ from pathlib import Path
 
 import typer
 
+from cluster.applications import WrittenModel, read_applications
 from cluster.config_file import Complaint, ConfigFile, Problem
 from cluster.options import ConfigArgument, JsonOption
+from cluster.plan_rules import reservation_complaints
 from cluster.render import print_json
-from cluster.serve_config import DeployedModel, ServeConfig, check_config, describe, valid_config
+from cluster.serve_config import ServeConfig, check_config, describe, valid_config
 from cluster.stored import stored_manifest
 from models.engines.registry import resolve_engine
 from models.errors import ConfigError, StoreError
@@ -60,10 +62,17 @@ def find_problems(file: ConfigFile) -> tuple[list[Problem], ServeConfig | None]:
     if problems:
         return problems, None
     loaded = valid_config(file)
-    return [file.problem(complaint) for model in loaded.models for complaint in model_complaints(model)], loaded
+    complaints = [complaint for model in loaded.versions for complaint in model_complaints(model)]
+    if not complaints:
+        complaints = [
+            complaint
+            for app in read_applications(file.value)
+            for complaint in reservation_complaints(app, stored_manifest)
+        ]
+    return [file.problem(complaint) for complaint in complaints], loaded
 
 
-def model_complaints(model: DeployedModel) -> Iterator[Complaint]:
+def model_complaints(model: WrittenModel) -> Iterator[Complaint]:
     """Of a version that cannot be imported on this machine, or is stored and does not go with the file.
 
     Hubs and buckets of weights are not asked: only the import can tell what they hold, and for whom. Nor is a
@@ -76,13 +85,13 @@ def model_complaints(model: DeployedModel) -> Iterator[Complaint]:
         is_asked = missing or not location.startswith(BUCKET_SCHEMES)
         manifest = stored_manifest(model.args) if is_asked else None
     except StoreError as error:
-        yield Complaint((*model.path, "args", "store"), str(error))
+        yield Complaint((*model.path, "store"), str(error))
         return
     yield from missing if manifest is None else _complaints_of_stored(model, manifest)
 
 
-def _missing_sources(model: DeployedModel) -> Iterator[Complaint]:
-    args, path = model.args, (*model.path, "args")
+def _missing_sources(model: WrittenModel) -> Iterator[Complaint]:
+    args, path = model.args, model.path
     if args.source is None:
         yield Complaint(path, f"{args.id} has no source and is not in the store {args.store!r}")
     for field, text in (("source", args.source), ("tokenizer", args.tokenizer)):
@@ -94,9 +103,9 @@ def _missing_sources(model: DeployedModel) -> Iterator[Complaint]:
             yield Complaint((*path, field), str(error))
 
 
-def _complaints_of_stored(model: DeployedModel, manifest: Manifest) -> Iterator[Complaint]:
+def _complaints_of_stored(model: WrittenModel, manifest: Manifest) -> Iterator[Complaint]:
     """What an import or the builder would refuse, once the version is there."""
-    args, path = model.args, (*model.path, "args")
+    args, path = model.args, model.path
     for difference in differences(args, manifest):
         yield Complaint((*path, difference.field), str(difference.error()))
     place: tuple[str, ...] = ("engine",)

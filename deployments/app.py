@@ -5,17 +5,19 @@ No ``from __future__ import annotations`` here: Serve reads the class of the arg
 
 import logging
 
-import ray
 from ray import serve
 from ray.serve import Application
 
 from deployments.args import ModelArgs, RouterArgs
 from deployments.importing import ensure_imported
+from deployments.live_nodes import live_nodes
 from deployments.options import model_options, router_options
+from deployments.placing import check_places
+from deployments.planning import plan_model
 from deployments.routing.cards import dump_card, make_card
-from models.engines.registry import resolve_engine
+from models.calibration import store_overheads
 from models.errors import ConfigError
-from models.memory import check_fits, format_bytes, plan_memory
+from models.memory import MemoryPlan, check_fits, format_bytes
 
 logger = logging.getLogger("ray.serve")
 
@@ -35,21 +37,26 @@ def build_model(args: ModelArgs) -> Application:
     from deployments.model import Model  # noqa: PLC0415  as above
 
     stored = ensure_imported(args)
-    plan = plan_memory(stored.manifest, args.limits, resolve_engine(stored.manifest, args.engine))
-    available_bytes, where = _largest_node(args)
-    check_fits(plan, stored.manifest, args.limits, available_bytes, where)
-    logger.info("%s is planned at %s.", args.id, format_bytes(plan.total_bytes))
+    nodes = live_nodes()
+    plan = plan_model(args, stored.manifest, nodes, store_overheads(args.store))
+    check_fits(plan, stored.manifest, args.limits, plan.device.usable_bytes, _named(plan))
+    check_places(args, plan, nodes)
+    _check_compute_share(args, plan)
+    logger.info("%s is planned at %s of %s.", args.id, format_bytes(plan.budget_bytes), plan.device.name)
     card = make_card(stored.manifest, plan)
-    return serve.deployment(**model_options(args, plan), user_config=dump_card(card))(Model).bind(args, plan)
+    return serve.deployment(**model_options(args, plan, nodes), user_config=dump_card(card))(Model).bind(
+        args, plan
+    )
 
 
-def _largest_node(args: ModelArgs) -> tuple[int, str]:
-    """Bytes of the largest node that could hold a replica, and its name for messages."""
-    if args.node_memory is not None:
-        return int(args.node_memory), "a node (node_memory)"
-    nodes = ray.nodes()  # type: ignore[no-untyped-call]
-    sizes = {node["NodeName"]: node["Resources"].get("memory", 0) for node in nodes if node["Alive"]}
-    if not sizes:
-        raise ConfigError("no node of the Ray cluster is alive", remedy="start the cluster, or set node_memory")
-    largest = max(sizes, key=lambda name: sizes[name])
-    return int(sizes[largest]), f"the largest node, {largest},"
+def _named(plan: MemoryPlan) -> str:
+    """The device, for messages."""
+    return plan.device.source if plan.device.kind == "cpu" else f"one {plan.device.name}"
+
+
+def _check_compute_share(args: ModelArgs, plan: MemoryPlan) -> None:
+    if args.compute_share is not None and plan.device.kind == "cpu":
+        raise ConfigError(
+            f"{args.id} has compute_share {args.compute_share:g}, but is planned for a CPU",
+            remedy="leave compute_share out, or write device: gpu",
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import ByteSize, Field, model_validator
 
@@ -16,7 +16,7 @@ class Place(Frozen):
     """A place for one replica: the node's name in the plan, and the GPUs of that node, one for each rank."""
 
     node: str
-    devices: tuple[int, ...] = ()
+    devices: tuple[Annotated[int, Field(ge=0)], ...] = ()
 
 
 class ModelArgs(ModelSpec):
@@ -45,6 +45,25 @@ class ModelArgs(ModelSpec):
     def _check_replicas(self) -> Self:
         if self.min_replicas > self.max_replicas:
             raise ValueError(f"min_replicas {self.min_replicas} exceeds max_replicas {self.max_replicas}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_device(self) -> Self:
+        if self.device == "cpu" and self.compute_share is not None:
+            raise ValueError(f"compute_share {self.compute_share:g} is of a GPU, but device is 'cpu'")
+        return self
+
+    @model_validator(mode="after")
+    def _check_placement(self) -> Self:
+        if self.placement and len(self.placement) < self.max_replicas:
+            raise ValueError(f"placement has {len(self.placement)} places for max_replicas {self.max_replicas}")
+        for place in self.placement:
+            if len(place.devices) > 1:
+                raise ValueError(f"placement gives one replica {len(place.devices)} GPUs of {place.node}, not one")
+            if place.devices and self.device == "cpu":
+                raise ValueError(f"placement names GPU {place.devices[0]} of {place.node}, but device is 'cpu'")
+            if not place.devices and self.device not in ("auto", "cpu"):
+                raise ValueError(f"placement names no GPU of {place.node}, but device is {self.device!r}")
         return self
 
 

@@ -68,3 +68,26 @@ def test_a_route_takes_a_whole_number_for_its_version() -> None:
 def test_what_is_not_understood_of_the_policy_is_refused(written: object) -> None:
     with pytest.raises(ValidationError):
         RouterPolicy.model_validate(written)
+
+
+ON_GPU = {"node": "a", "devices": [0]}
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ({"device": "cpu", "compute_share": 40}, "compute_share 40 is of a GPU, but device is 'cpu'"),
+        ({"max_replicas": 2, "placement": [ON_GPU]}, "placement has 1 places for max_replicas 2"),
+        ({"device": "cpu", "placement": [ON_GPU]}, "placement names GPU 0 of a, but device is 'cpu'"),
+        ({"device": "gpu", "placement": [{"node": "a"}]}, "placement names no GPU of a, but device is 'gpu'"),
+        ({"placement": [{"node": "a", "devices": [0, 1]}]}, "placement gives one replica 2 GPUs of a, not one"),
+    ],
+)
+def test_args_that_contradict_each_other_are_refused(args: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ModelArgs.model_validate({"model": "m", **args})
+
+
+def test_a_placement_may_have_places_to_spare() -> None:
+    args = ModelArgs.model_validate({"model": "m", "device": "gpu", "placement": [ON_GPU, ON_GPU]})
+    assert len(args.placement) == 2

@@ -6,25 +6,73 @@ import pytest
 from ray import serve
 
 from deployments.args import ModelArgs, RouterArgs
+from deployments.devices import LEAVE_VISIBLE
 from deployments.options import DeploymentOptions, engine_settings, model_options, router_options
+from models.devices import device_named
 from models.engines.base import EngineSettings
+from models.hardware import Device, Node
 from models.manifest import Manifest
-from models.memory import MemoryPlan, plan_memory
+from models.memory import ANY_CPU, MemoryPlan, plan_memory
 from models.spec import EngineName, Limits
 from tests.unit.manifests import MINILM, SMOLLM2
 
 LIMITS = Limits(max_model_len=2048, max_num_seqs=4, max_batch_size=16, max_batch_tokens=256, page_size=16)
 
 
-def planned(manifest: Manifest, engine: EngineName, **changes: int) -> tuple[ModelArgs, MemoryPlan]:
+H100 = device_named("h100-80gb")
+NODES = tuple(
+    Node(name, 8, 64 * 1024**3, H100, 2, labels={"stowage.io/node": name, "ray.io/node-id": f"id-{name}"})
+    for name in "ab"
+)
+
+
+def planned(
+    manifest: Manifest, engine: EngineName, device: Device = ANY_CPU, **changes: object
+) -> tuple[ModelArgs, MemoryPlan]:
     limits = LIMITS if engine == "transformers" else LIMITS.model_copy(update={"max_model_len": 128})
     args = ModelArgs.model_validate({"model": manifest.name, "limits": limits.model_dump(), **changes})
-    return args, plan_memory(manifest, limits, engine)
+    return args, plan_memory(manifest, limits, engine, device=device, budget_bytes=args.memory.on(device))
+
+
+def on_nodes(args: ModelArgs, plan: MemoryPlan) -> DeploymentOptions:
+    return model_options(args, plan, NODES)
 
 
 def test_the_plan_is_what_ray_is_asked_for() -> None:
     args, plan = planned(SMOLLM2, "transformers", num_cpus=2)
-    assert model_options(args, plan)["ray_actor_options"] == {"num_cpus": 2, "memory": plan.total_bytes}
+    assert on_nodes(args, plan)["ray_actor_options"] == {"num_cpus": 2, "memory": plan.total_bytes}
+
+
+def test_a_budget_is_asked_for_whole() -> None:
+    args, plan = planned(MINILM, "embedding", memory="2GiB")
+    assert plan.total_bytes < 2 * 1024**3
+    assert on_nodes(args, plan)["ray_actor_options"] == {"num_cpus": 0.5, "memory": 2 * 1024**3}
+
+
+def test_a_share_of_a_gpu_is_a_fraction_of_it() -> None:
+    args, plan = planned(SMOLLM2, "transformers", H100, memory="30%")
+    asked = on_nodes(args, plan)
+    assert asked["ray_actor_options"] == {"num_cpus": 0.5, "memory": plan.host_bytes, "num_gpus": 0.3}
+    assert plan.host_bytes > 0
+    assert "max_replicas_per_node" not in asked
+
+
+def test_places_on_gpus_choose_their_nodes_and_leave_the_gpu_to_the_replica() -> None:
+    places = [{"node": "a", "devices": [1]}, {"node": "b", "devices": [0]}]
+    args, plan = planned(SMOLLM2, "transformers", H100, placement=places, min_replicas=2, max_replicas=2)
+    asked = on_nodes(args, plan)
+    assert asked["max_replicas_per_node"] == 1
+    assert asked["ray_actor_options"]["label_selector"] == {"stowage.io/node": "in(a,b)"}
+    assert asked["ray_actor_options"]["runtime_env"] == {"env_vars": {LEAVE_VISIBLE: "1"}}
+
+
+def test_places_on_cpu_nodes_ask_once_for_what_is_shared() -> None:
+    args, plan = planned(MINILM, "embedding", placement=[{"node": "a"}] * 2, max_replicas=2)
+    asked = on_nodes(args, plan)
+    assert plan.shared_bytes > 0
+    assert asked["ray_actor_options"]["memory"] == plan.total_bytes - plan.shared_bytes + plan.shared_bytes // 2
+    assert asked["max_replicas_per_node"] == 2
+    assert "runtime_env" not in asked["ray_actor_options"]
 
 
 @pytest.mark.parametrize(
@@ -32,18 +80,18 @@ def test_the_plan_is_what_ray_is_asked_for() -> None:
 )
 def test_a_replica_takes_twice_what_it_runs_at_once(manifest: Manifest, engine: EngineName, at_once: int) -> None:
     args, plan = planned(manifest, engine, max_queued_requests=7)
-    options = model_options(args, plan)
+    options = on_nodes(args, plan)
     assert (options["max_ongoing_requests"], options["max_queued_requests"]) == (2 * at_once, 7)
 
 
 def test_a_fixed_number_of_replicas_is_not_scaled() -> None:
-    options = model_options(*planned(SMOLLM2, "transformers", min_replicas=3, max_replicas=3))
+    options = on_nodes(*planned(SMOLLM2, "transformers", min_replicas=3, max_replicas=3))
     assert options["num_replicas"] == 3
     assert "autoscaling_config" not in options
 
 
 def test_a_range_of_replicas_is_scaled_from_its_lower_end() -> None:
-    options = model_options(*planned(SMOLLM2, "transformers", min_replicas=0, max_replicas=2))
+    options = on_nodes(*planned(SMOLLM2, "transformers", min_replicas=0, max_replicas=2))
     assert "num_replicas" not in options
     scaling = options["autoscaling_config"]
     assert (scaling["min_replicas"], scaling["initial_replicas"], scaling["max_replicas"]) == (0, 0, 2)
@@ -53,11 +101,12 @@ def test_a_range_of_replicas_is_scaled_from_its_lower_end() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        model_options(*planned(SMOLLM2, "transformers")),
-        model_options(*planned(MINILM, "embedding", min_replicas=0, max_replicas=2)),
+        on_nodes(*planned(SMOLLM2, "transformers")),
+        on_nodes(*planned(MINILM, "embedding", min_replicas=0, max_replicas=2)),
+        on_nodes(*planned(MINILM, "embedding", H100, placement=[{"node": "a", "devices": [0]}])),
         router_options(RouterArgs(num_replicas=2)),
     ],
-    ids=["fixed", "scaled", "router"],
+    ids=["fixed", "scaled", "placed", "router"],
 )
 def test_serve_takes_the_options(options: DeploymentOptions) -> None:
     class Anything:
@@ -78,6 +127,22 @@ def test_the_engine_may_allocate_what_was_planned_and_no_more() -> None:
         max_batch_size=16,
         page_size=16,
         num_kv_pages=512,
+        kv_cache_bytes=plan.term("kv_cache").bytes,
         num_threads=2,
         device="cpu",
     )
+
+
+def test_on_a_gpu_the_engine_may_take_the_budget_beside_the_context() -> None:
+    args, plan = planned(SMOLLM2, "transformers", H100, memory="30%")
+    settings = engine_settings(args, plan)
+    assert settings.device == "cuda:0"
+    assert settings.device_cap_bytes == plan.budget_bytes - plan.term("context").bytes
+    assert settings.kv_cache_bytes < settings.device_cap_bytes
+
+
+@pytest.mark.parametrize(("memory", "capped"), [("auto", False), ("2GiB", True)])
+def test_on_a_cpu_a_budget_that_was_given_is_a_cap(memory: str, capped: bool) -> None:
+    args, plan = planned(MINILM, "onnx", memory=memory)
+    cap = 2 * 1024**3 - plan.term("runtime").bytes
+    assert engine_settings(args, plan).device_cap_bytes == (cap if capped else None)

@@ -1,0 +1,44 @@
+"""A start is in one state at a time, and in none when it is over."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+
+import pytest
+from ray.util.metrics import Gauge
+
+from deployments.start_metrics import StartMetrics
+from models.start_lock import Holder
+from models.types import VersionId
+
+WAITING = {"state": "waiting", "behind": "other@1"}
+LOADING = {"state": "loading", "behind": ""}
+
+
+@pytest.fixture
+def reported(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, dict[str, str]]]:
+    """What Ray's own gauge, which checks the labels, was given."""
+    found: list[tuple[float, dict[str, str]]] = []
+    set_gauge = Gauge.set
+
+    def spy(gauge: Gauge, value: float, tags: dict[str, str]) -> None:
+        set_gauge(gauge, value, tags)
+        found.append((value, tags))
+
+    monkeypatch.setattr(Gauge, "set", spy)
+    return found
+
+
+def test_a_start_that_waited_is_no_longer_waiting(reported: list[tuple[float, dict[str, str]]]) -> None:
+    metrics = StartMetrics(VersionId("minilm", "1"), "a", "0")
+    metrics.wait_for(Holder(name="other@1", pid=os.getpid(), since=datetime.now(UTC)))
+    metrics.start()
+    metrics.end()
+    metrics.end()
+    assert reported == [(1, WAITING), (0, WAITING), (1, LOADING), (0, LOADING)]
+
+
+def test_a_start_behind_an_unknown_one(reported: list[tuple[float, dict[str, str]]]) -> None:
+    StartMetrics(VersionId("minilm", "1"), "a", "0").wait_for(None)
+    assert reported == [(1, {"state": "waiting", "behind": ""})]
