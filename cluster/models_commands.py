@@ -62,7 +62,7 @@ def import_models(
     config: Annotated[Path | None, typer.Option(help="Import every model of this Serve config file.")] = None,
     tokenizer: Annotated[str | None, typer.Option(help="A second source, for weights without one.")] = None,
     task: Annotated[Task | None, typer.Option(help="What the model does, if its files do not tell.")] = None,
-    dtype: Annotated[DType | None, typer.Option(help="What GGUF and pickled weights become.")] = None,
+    dtype: Annotated[DType | None, typer.Option(help="What the weights are cast to, once.")] = None,
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="Convert pickles by torch.load(weights_only=True).")
     ] = False,

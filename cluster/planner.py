@@ -18,7 +18,7 @@ from models.placement_proof import Misfit, prove
 from models.placement_remedies import Reduction
 from models.placement_search import place
 from models.placement_shortage import room_bytes
-from models.pool_plan import plan_pool
+from models.pool_plan import check_poolable, plan_pool
 
 FindVersion = Callable[[ModelArgs], KnownVersion]
 
@@ -77,6 +77,8 @@ def _plan_pool(pool: DeployedPool, find: FindVersion, nodes: Sequence[Node]) -> 
     try:
         known = [(model.args, find(model.args)) for model in pool.models]
         plans = [plan_model(args, each.manifest, nodes, each.overheads) for args, each in known]
+        for (_, each), plan in zip(known, plans, strict=True):
+            check_poolable(each.manifest, plan)
         return PlannedPool(pool, plan_pool(plans, pool.args.pinned, int(pool.args.memory)))
     except StowageError as error:
         return PlannedPool(pool, None, f"{pool.args.application}: {error}")

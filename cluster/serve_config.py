@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from cluster.applications import ROUTER_BUILDER, Application, read_applications
+from cluster.applications import ROUTER_BUILDER, Application, WrittenModel, read_applications
 from cluster.config_file import ConfigFile, Problem, YamlPath
 from cluster.config_rules import broken_rules
 from cluster.replicas import ReplicaRange, replica_range
 from cluster.serve_schema import HttpAddress, http_address, part_complaints, whole_complaints
-from deployments.args import ModelArgs
+from deployments.args import ModelArgs, RouterArgs
+from deployments.pool_args import PoolArgs
 from models.errors import ConfigError
 
 
@@ -25,16 +26,32 @@ class DeployedModel:
 
 
 @dataclass(frozen=True, slots=True)
+class DeployedPool:
+    """A pool of the file, and its models with their places in it."""
+
+    args: PoolArgs
+    models: tuple[WrittenModel, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ServeConfig:
-    """A valid file. ``models`` are in its order."""
+    """A valid file. ``models`` are those with an application of their own, in its order."""
 
     http: HttpAddress
     router: str
     models: tuple[DeployedModel, ...]
+    router_args: RouterArgs = field(default_factory=RouterArgs)
+    pools: tuple[DeployedPool, ...] = ()
+
+    @property
+    def versions(self) -> tuple[WrittenModel, ...]:
+        """Every version, in an application of its own or in a pool."""
+        alone = (WrittenModel((*model.path, "args"), model.args) for model in self.models)
+        return (*alone, *(model for pool in self.pools for model in pool.models))
 
     @property
     def model_args(self) -> tuple[ModelArgs, ...]:
-        return tuple(model.args for model in self.models)
+        return tuple(version.args for version in self.versions)
 
 
 def check_config(file: ConfigFile) -> list[Problem]:
@@ -60,9 +77,15 @@ def load_config(path: Path) -> ServeConfig:
 def valid_config(file: ConfigFile) -> ServeConfig:
     """The contents of a file in which ``check_config`` found no problem."""
     applications = read_applications(file.value)
-    router = next(app.value["name"] for app in applications if app.builder == ROUTER_BUILDER)
+    router = next(app for app in applications if app.builder == ROUTER_BUILDER)
     models = tuple(_model(app, args) for app in applications if (args := app.model_args()))
-    return ServeConfig(http_address(file.value), str(router), models)
+    return ServeConfig(
+        http=http_address(file.value),
+        router=str(router.value["name"]),
+        models=models,
+        router_args=RouterArgs.model_validate(router.args),
+        pools=tuple(DeployedPool(pool, app.written_models()) for app in applications if (pool := app.pool_args())),
+    )
 
 
 def _model(app: Application, args: ModelArgs) -> DeployedModel:

@@ -18,7 +18,7 @@ from ray.serve.exceptions import (
 from ray.serve.handle import DeploymentHandle, DeploymentResponse, DeploymentResponseGenerator
 
 from deployments.dataplane.clients import ModelClient
-from models.errors import EngineError, InvalidRequestError, ModelUnavailableError, OverloadedError, StowageError
+from models.errors import EngineError, ModelUnavailableError, OverloadedError, Refusal, StowageError
 from models.types import (
     EmbeddingRequest,
     EmbeddingResult,
@@ -31,29 +31,37 @@ from models.types import (
 
 Result = TypeVar("Result")
 
-# A replica answers a caller's mistake with the error itself; what it raises is its own failure.
-Stream = DeploymentResponseGenerator[GenerationChunk | InvalidRequestError]
+# A replica answers a refusal with the error itself; what it raises is its own failure.
+Stream = DeploymentResponseGenerator[GenerationChunk | Refusal]
 
 
 class ServeClients:
-    """Clients over Serve handles, one per application, kept: resolving and configuring a handle is not free."""
+    """Clients over Serve handles, kept: resolving and configuring a handle is not free.
+
+    The models of a pool share its handle, so that they share what it knows of its replicas' load.
+    """
 
     def __init__(self) -> None:
-        self._clients: dict[VersionId, ServeClient] = {}
+        self._handles: dict[str, DeploymentHandle[Any]] = {}
+        self._clients: dict[tuple[VersionId, str | None], ServeClient] = {}
 
-    async def client(self, version: VersionId) -> ModelClient:
-        known = self._clients.get(version)
+    async def client(self, version: VersionId, pool: str | None = None) -> ModelClient:
+        known = self._clients.get((version, pool))
         if known is None:
-            known = await self._resolve(version)
-            self._clients[version] = known
+            handle = await self._handle(pool or str(version), version)
+            known = ServeClient(version, handle, is_pooled=pool is not None)
+            self._clients[version, pool] = known
         return known
 
-    async def _resolve(self, version: VersionId) -> ServeClient:
-        try:
-            handle = await asyncio.to_thread(serve.get_app_handle, str(version))
-        except (RayError, RayServeException) as error:
-            raise ModelUnavailableError(f"model {version} cannot be reached: {error}") from error
-        return ServeClient(version, handle)
+    async def _handle(self, application: str, version: VersionId) -> DeploymentHandle[Any]:
+        known = self._handles.get(application)
+        if known is None:
+            try:
+                known = await asyncio.to_thread(serve.get_app_handle, application)
+            except (RayError, RayServeException) as error:
+                raise ModelUnavailableError(f"model {version} cannot be reached: {error}") from error
+            known = self._handles.setdefault(application, known)
+        return known
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +72,12 @@ class _Methods:
 
 
 class ServeClient:
-    """One application's handle, with one configured handle for each method."""
+    """One model's handle, with one configured handle for each method. A pool is told which model is asked."""
 
-    def __init__(self, version: VersionId, handle: DeploymentHandle[Any]) -> None:
+    def __init__(self, version: VersionId, handle: DeploymentHandle[Any], *, is_pooled: bool = False) -> None:
         self._version = version
+        if is_pooled:
+            handle = handle.options(multiplexed_model_id=str(version))
         self._methods = _Methods(
             generate=handle.options(method_name="generate", stream=True),
             embed=handle.options(method_name="embed"),
@@ -79,7 +89,7 @@ class ServeClient:
         ended = False
         try:
             async for chunk in response:
-                if isinstance(chunk, InvalidRequestError):
+                if isinstance(chunk, Refusal):
                     ended = True
                     raise chunk
                 ended = chunk.finish_reason is not None
@@ -92,13 +102,13 @@ class ServeClient:
 
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResult:
         response = self._methods.embed.remote(request)
-        return await self._call(cast("DeploymentResponse[EmbeddingResult | InvalidRequestError]", response))
+        return await self._call(cast("DeploymentResponse[EmbeddingResult | Refusal]", response))
 
     async def infer(self, request: InferRequest) -> tuple[Tensor, ...]:
         response = self._methods.infer.remote(request)
-        return await self._call(cast("DeploymentResponse[tuple[Tensor, ...] | InvalidRequestError]", response))
+        return await self._call(cast("DeploymentResponse[tuple[Tensor, ...] | Refusal]", response))
 
-    async def _call(self, response: DeploymentResponse[Result | InvalidRequestError]) -> Result:
+    async def _call(self, response: DeploymentResponse[Result | Refusal]) -> Result:
         try:
             result = await response
         except asyncio.CancelledError:
@@ -106,7 +116,7 @@ class ServeClient:
             raise
         except (RayError, RayServeException) as error:
             raise self._translate(error) from error
-        if isinstance(result, InvalidRequestError):
+        if isinstance(result, Refusal):
             raise result
         return result
 

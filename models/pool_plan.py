@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
-from models.errors import DoesNotFitError
+from models.errors import ConfigError, DoesNotFitError
+from models.manifest import Manifest
 from models.memory import MemoryPlan, format_bytes
 from models.types import VersionId
 
@@ -50,6 +51,20 @@ def plan_pool(plans: Sequence[MemoryPlan], pinned: Set[VersionId], budget_bytes:
             label += f" beside {len(pinned)} pinned models of {format_bytes(pinned_bytes)}"
         _check(pool, pinned_bytes + others[largest], label, f"lower the limits of {largest}")
     return pool
+
+
+def check_poolable(manifest: Manifest, plan: MemoryPlan) -> None:
+    """ConfigError for weights on torch that are not float32.
+
+    While transformers builds a model of another dtype, that is the default dtype of the whole process, and so of
+    the models that answer meanwhile.
+    """
+    if plan.engine != "onnx" and manifest.dtype != "float32":
+        raise ConfigError(
+            f"{manifest.id} has weights of dtype {manifest.dtype}: loading it would change the default dtype of "
+            "all models in the pool's process",
+            remedy="import it with dtype: float32, or give it an application of its own",
+        )
 
 
 def own_bytes(plan: MemoryPlan) -> int:

@@ -32,5 +32,8 @@ class ModelClient(Protocol):
 class ModelClients(Protocol):
     """Where the data plane gets its clients."""
 
-    async def client(self, version: VersionId) -> ModelClient:
-        """ModelUnavailableError when the application has just gone."""
+    async def client(self, version: VersionId, pool: str | None = None) -> ModelClient:
+        """``pool`` is the application that hosts the version with others, None when it has one of its own.
+
+        ModelUnavailableError when the application has just gone.
+        """

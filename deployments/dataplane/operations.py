@@ -135,7 +135,7 @@ class DataPlane:
         try:
             async with asyncio.timeout(timeout_s) as deadline:
                 state = await self._ready(model)
-                client = await self._clients.client(state.id)
+                client = await self._clients.client(state.id, state.pool)
                 return state.id, await operation(client, state.id)
         except TimeoutError as error:
             if not deadline.expired():

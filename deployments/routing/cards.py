@@ -1,10 +1,13 @@
 """The card of a model version: written into its deployment by the builder, read from Serve by the router.
 
 It travels as the deployment's ``user_config``, so that the router knows every model, sleeping ones included,
-without asking a replica.
+without asking a replica. A pool has the cards of all of its models there.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import JsonValue, TypeAdapter
 
@@ -14,6 +17,7 @@ from models.memory import MemoryPlan
 from models.types import ModelCard, TensorSpec
 
 _CARD = TypeAdapter(ModelCard)
+_CARDS = TypeAdapter(dict[Literal["pooled"], tuple[ModelCard, ...]])
 
 
 def make_card(manifest: Manifest, plan: MemoryPlan) -> ModelCard:
@@ -45,6 +49,17 @@ def dump_card(card: ModelCard) -> JsonValue:
 def load_card(value: object) -> ModelCard:
     """The inverse of ``dump_card``; pydantic.ValidationError for anything else."""
     return _CARD.validate_python(value)
+
+
+def dump_cards(cards: Sequence[ModelCard]) -> JsonValue:
+    """The cards of a pool as JSON values."""
+    dumped: JsonValue = _CARDS.dump_python({"pooled": tuple(cards)}, mode="json")
+    return dumped
+
+
+def load_cards(value: object) -> tuple[ModelCard, ...]:
+    """The inverse of ``dump_cards``; pydantic.ValidationError for anything else."""
+    return _CARDS.validate_python(value).get("pooled", ())
 
 
 def _specs(facts: tuple[TensorFacts, ...]) -> tuple[TensorSpec, ...]:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ValidationError
 
-from deployments.routing.cards import load_card
+from deployments.routing.cards import load_card, load_cards
 from deployments.routing.states import ApplicationView, ReplicaView
-from models.types import ModelCard
+from models.manifest import Name, Version
+from models.types import ModelCard, VersionId
+
+POOL_BUILDER = "deployments.pool_app:build_pool"
 
 
 class _Replica(BaseModel):
+    replica_id: str
     state: str
     start_time_s: float
     node_id: str | None = None
@@ -31,9 +35,26 @@ class _Deployment(BaseModel):
     replicas: list[_Replica] = []
 
 
+class _Pooled(BaseModel):
+    model: Name
+    version: Version = "1"
+
+
+class _PoolArgs(BaseModel):
+    models: list[_Pooled]
+
+
+class _Written(BaseModel):
+    """The application as the operator wrote it."""
+
+    import_path: str
+    args: object = None
+
+
 class _Application(BaseModel):
     status: str
     message: str = ""
+    deployed_app_config: _Written | None = None
     deployments: dict[str, _Deployment] = {}
 
 
@@ -58,11 +79,12 @@ def _view(name: str, application: _Application) -> ApplicationView:
         replicas=tuple(_replica(replica) for replica in deployment.replicas),
         required_resources=deployment.required_resources,
         card=_card(deployment),
+        pooled=_pooled(application, deployment),
     )
 
 
 def _replica(replica: _Replica) -> ReplicaView:
-    return ReplicaView(replica.state, replica.node_id is not None, replica.start_time_s)
+    return ReplicaView(replica.state, replica.node_id is not None, replica.start_time_s, replica.replica_id)
 
 
 def _card(deployment: _Deployment) -> ModelCard | None:
@@ -71,3 +93,21 @@ def _card(deployment: _Deployment) -> ModelCard | None:
         return load_card(deployment.deployment_config.user_config)
     except ValidationError:
         return None
+
+
+def _pooled(application: _Application, deployment: _Deployment) -> dict[VersionId, ModelCard | None]:
+    """By the cards of a pool; until it has been built, by what its operator wrote."""
+    written = application.deployed_app_config
+    if written is None or written.import_path != POOL_BUILDER:
+        return {}
+    try:
+        return {card.id: card for card in load_cards(deployment.deployment_config.user_config)}
+    except ValidationError:
+        return dict.fromkeys(_written_models(written.args))
+
+
+def _written_models(args: object) -> tuple[VersionId, ...]:
+    try:
+        return tuple(VersionId(each.model, each.version) for each in _PoolArgs.model_validate(args).models)
+    except ValidationError:
+        return ()  # its builder refuses them, with the reason

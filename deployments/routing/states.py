@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from models.memory import format_bytes
@@ -22,7 +22,8 @@ class ModelState:
     """One deployed version as Serve sees it. ``reason`` says why it is not ready.
 
     ``status`` is ready, asleep (no replica, a request starts one), starting, waiting (for resources),
-    failed or stopping. ``card`` is absent until the application has been built.
+    failed or stopping. ``card`` is absent until the application has been built. ``pool`` is the application that
+    hosts it together with others; None: it has one of its own, which has its name.
     """
 
     id: VersionId
@@ -30,20 +31,25 @@ class ModelState:
     status: str
     reason: str | None = None
     card: ModelCard | None = None
+    pool: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaView:
-    """One replica: its Serve state, whether it has been placed on a node, and when it was started."""
+    """One replica: its Serve state, whether it has been placed on a node, when it was started, and its id."""
 
     state: str
     placed: bool
     started_unix_s: float
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ApplicationView:
-    """What is needed of one Serve application. Resources are Ray's: CPU, GPU, memory in bytes."""
+    """What is needed of one Serve application. Resources are Ray's: CPU, GPU, memory in bytes.
+
+    ``pooled`` are the versions that a pool hosts, with their cards once it has been built.
+    """
 
     name: str
     status: str
@@ -52,17 +58,17 @@ class ApplicationView:
     replicas: tuple[ReplicaView, ...] = ()
     required_resources: Mapping[str, float] = field(default_factory=dict)
     card: ModelCard | None = None
+    pooled: Mapping[VersionId, ModelCard | None] = field(default_factory=dict)
 
 
 def read_states(
     applications: Sequence[ApplicationView], available: Mapping[str, float] | None, now_unix_s: float
 ) -> tuple[ModelState, ...]:
-    """The state of every application that is a model version, sorted by id.
+    """The state of every model version, in an application of its own or in a pool, sorted by id.
 
     ``available`` is what the cluster has free, None when that is not known.
     """
-    named = [(_version(view.name), view) for view in applications]
-    states = [_state(version, view, available, now_unix_s) for version, view in named if version is not None]
+    states = [state for view in applications for state in _states(view, available, now_unix_s)]
     return tuple(sorted(states, key=lambda state: state.id))
 
 
@@ -92,11 +98,16 @@ def read_status(
     return "starting", _last_line(view.message) or "its replica is loading"
 
 
-def _state(
-    version: VersionId, view: ApplicationView, available: Mapping[str, float] | None, now_unix_s: float
-) -> ModelState:
+def _states(
+    view: ApplicationView, available: Mapping[str, float] | None, now_unix_s: float
+) -> Iterator[ModelState]:
     status, reason = read_status(view, available, now_unix_s)
-    return ModelState(version, status in ("ready", "asleep"), status, reason, view.card)
+    ready = status in ("ready", "asleep")
+    version = _version(view.name)
+    if version is not None:
+        yield ModelState(version, ready, status, reason, view.card)
+    for pooled, card in view.pooled.items():
+        yield ModelState(pooled, ready, status, reason, card, pool=view.name)
 
 
 def _unplaced_for(replica: ReplicaView, now_unix_s: float) -> float:

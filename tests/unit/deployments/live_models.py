@@ -100,5 +100,5 @@ class Replicas:
     def __getitem__(self, version: str) -> Replica:
         return self._by_version.setdefault(version, Replica())
 
-    async def client(self, version: VersionId) -> Replica:
-        return self[str(version)]
+    async def client(self, version: VersionId, pool: str | None = None) -> Replica:
+        return self[f"{pool}:{version}" if pool else str(version)]

@@ -28,6 +28,7 @@ from models.errors import (
     InvalidRequestError,
     ModelUnavailableError,
     OverloadedError,
+    Refusal,
     StowageError,
     WrongTaskError,
 )
@@ -43,7 +44,7 @@ class Response:
     """What ``remote`` gives: to be awaited or iterated, and cancelled."""
 
     result: object = None
-    chunks: tuple[GenerationChunk | InvalidRequestError, ...] = ()
+    chunks: tuple[GenerationChunk | Refusal, ...] = ()
     error: Exception | None = None
     endless: bool = False
     cancelled: bool = False
@@ -55,7 +56,7 @@ class Response:
             raise self.error
         return self.result
 
-    async def __aiter__(self) -> AsyncIterator[GenerationChunk | InvalidRequestError]:
+    async def __aiter__(self) -> AsyncIterator[GenerationChunk | Refusal]:
         for chunk in self.chunks:
             yield chunk
         await self
@@ -80,6 +81,21 @@ class Handle:
     def remote(self, request: object) -> Response:
         self.requests.append((self.method_name, request))
         return self.response
+
+
+@dataclass
+class PoolHandle:
+    """A handle that keeps which models it was called for."""
+
+    asked: list[str] = field(default_factory=list)
+    model: str = ""
+
+    def options(self, *, multiplexed_model_id: str | None = None, **_: object) -> PoolHandle:
+        return PoolHandle(self.asked, multiplexed_model_id or self.model)
+
+    def remote(self, _: object) -> Response:
+        self.asked.append(self.model)
+        return Response(result=TENSORS)
 
 
 def client(response: Response) -> ServeClient:
@@ -141,16 +157,18 @@ async def test_what_an_error_carries_arrives() -> None:
     assert translated.value.param == "max_tokens"
 
 
-async def test_a_mistake_that_a_replica_answers_with_is_raised_here() -> None:
-    mistake = InvalidRequestError("13 is too many", param="max_tokens")
-    with pytest.raises(InvalidRequestError) as embedded:
-        await client(Response(result=mistake)).embed(EmbeddingRequest(("hello",)))
-    with pytest.raises(InvalidRequestError) as inferred:
-        await client(Response(result=mistake)).infer(InferRequest(()))
-    response = Response(chunks=(mistake,))
-    with pytest.raises(InvalidRequestError) as generated:
+@pytest.mark.parametrize(
+    "refusal", [InvalidRequestError("13 is too many", param="max_tokens"), OverloadedError("over its budget")]
+)
+async def test_a_refusal_that_a_replica_answers_with_is_raised_here(refusal: Refusal) -> None:
+    with pytest.raises(type(refusal)) as embedded:
+        await client(Response(result=refusal)).embed(EmbeddingRequest(("hello",)))
+    with pytest.raises(type(refusal)) as inferred:
+        await client(Response(result=refusal)).infer(InferRequest(()))
+    response = Response(chunks=(refusal,))
+    with pytest.raises(type(refusal)) as generated:
         await anext(client(response).generate(GENERATION))
-    assert embedded.value is inferred.value is generated.value is mistake
+    assert embedded.value is inferred.value is generated.value is refusal
     assert not response.cancelled
 
 
@@ -220,6 +238,24 @@ async def test_a_handle_is_resolved_once_for_each_version(monkeypatch: pytest.Mo
     assert await clients.client(VERSION) is first
     assert await clients.client(VersionId("m", "2")) is not first
     assert resolved == ["m@1", "m@2"]
+
+
+async def test_the_models_of_a_pool_share_its_handle_and_say_which_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = PoolHandle()
+    resolved: list[str] = []
+
+    def get_app_handle(name: str) -> PoolHandle:
+        resolved.append(name)
+        return pool
+
+    monkeypatch.setattr(serve, "get_app_handle", get_app_handle)
+    clients = ServeClients()
+    for version in (VERSION, VersionId("n", "2")):
+        await (await clients.client(version, "pool-small")).infer(InferRequest(()))
+    assert resolved == ["pool-small"]
+    assert pool.asked == ["m@1", "n@2"]
 
 
 @pytest.mark.parametrize("error", [RayServeException("no application m@1"), RayActorError()])

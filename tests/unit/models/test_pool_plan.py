@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from models.errors import DoesNotFitError
+from models.errors import ConfigError, DoesNotFitError
 from models.memory import MemoryPlan, plan_memory
-from models.pool_plan import own_bytes, plan_pool
+from models.pool_plan import check_poolable, own_bytes, plan_pool
 from models.spec import Limits
 from tests.unit.manifests import ADDER, MINILM, SMOLLM2
 
@@ -59,3 +59,10 @@ def test_the_pinned_must_fit_together() -> None:
 def test_a_budget_below_the_runtime_leaves_nothing() -> None:
     with pytest.raises(DoesNotFitError, match=r"leaves 0 B beside the runtime"):
         plan_pool([MINI], frozenset(), 1)
+
+
+def test_weights_that_would_change_the_process_are_refused() -> None:
+    for manifest, plan in ((SMOLLM2, SMOL), (MINILM, MINI), (ADDER.model_copy(update={"dtype": "int8"}), ADD)):
+        check_poolable(manifest, plan)
+    with pytest.raises(ConfigError, match="minilm@1 has weights of dtype bfloat16"):
+        check_poolable(MINILM.model_copy(update={"dtype": "bfloat16"}), MINI)

@@ -292,3 +292,10 @@ async def test_cards_are_those_of_ready_versions(cluster: Cluster, replicas: Rep
     assert (await plane.card("c"), await plane.state("c")) == (failed.card, failed)
     with pytest.raises(ModelUnavailableError, match="model d@1 is starting"):
         await plane.card("d")
+
+
+async def test_a_pooled_model_is_asked_for_in_its_pool(cluster: Cluster, replicas: Replicas) -> None:
+    cluster.states = (replace(state("m@1"), pool="pool-small"),)
+    plane = await make_plane(cluster, replicas)
+    replicas["pool-small:m@1"].answer.set()
+    assert await plane.embed("m", EmbeddingRequest(("hello",)), LONG_S) == (VersionId("m", "1"), EMBEDDING)

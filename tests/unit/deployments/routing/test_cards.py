@@ -7,7 +7,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from deployments.routing.cards import dump_card, load_card, make_card
+from deployments.routing.cards import dump_card, dump_cards, load_card, load_cards, make_card
 from models.manifest import Manifest
 from models.memory import plan_memory
 from models.spec import EngineName, Limits
@@ -57,3 +57,17 @@ def test_a_card_survives_its_way_through_json(manifest: Manifest, engine: Engine
 def test_anything_else_is_refused(value: object) -> None:
     with pytest.raises(ValidationError):
         load_card(value)
+
+
+def test_the_cards_of_a_pool_come_back_unchanged_and_are_not_taken_for_one() -> None:
+    cards = (card_of(MINILM, "embedding"), card_of(ADDER, "onnx"))
+    sent = json.loads(json.dumps(dump_cards(cards)))
+    assert load_cards(sent) == cards
+    with pytest.raises(ValidationError):
+        load_card(sent)
+
+
+@pytest.mark.parametrize("value", [None, {"theirs": 1}, {"pooled": [1]}, dump_card(card_of(ADDER, "onnx"))])
+def test_what_is_no_pool_s_is_refused(value: object) -> None:
+    with pytest.raises(ValidationError):
+        load_cards(value)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from deployments.routing.cards import dump_card
-from deployments.routing.serve_details import ServeDetails
+from deployments.routing.cards import dump_card, dump_cards
+from deployments.routing.serve_details import POOL_BUILDER, ServeDetails
 from deployments.routing.states import ApplicationView, ReplicaView
 from models.types import ModelCard, Task, VersionId
 from tests.unit.serve_details import application, details, instance_details
@@ -17,9 +17,11 @@ APPLICATIONS = (
     application("b@1", "DEPLOYING", ("STARTING",), node_id=None, message="Building.", user_config={"theirs": 1}),
 )
 VIEWS = (
-    ApplicationView("b@1", "DEPLOYING", "Building.", 2, (ReplicaView("STARTING", False, 0.0),), {"CPU": 0.1}),
     ApplicationView(
-        "m@1", "RUNNING", "", 2, (ReplicaView("RUNNING", True, 0.0),), {"CPU": 0.1, "memory": 1024}, CARD
+        "b@1", "DEPLOYING", "Building.", 2, (ReplicaView("STARTING", False, 0.0, "r0"),), {"CPU": 0.1}
+    ),
+    ApplicationView(
+        "m@1", "RUNNING", "", 2, (ReplicaView("RUNNING", True, 0.0, "r0"),), {"CPU": 0.1, "memory": 1024}, CARD
     ),
 )
 
@@ -48,3 +50,27 @@ def test_a_deployment_s_message_stands_in_for_the_application_s() -> None:
 def test_another_reply_is_refused(body: bytes) -> None:
     with pytest.raises(ValidationError):
         ServeDetails.model_validate_json(body)
+
+
+def pool(user_config: object, args: object) -> dict[str, object]:
+    written = {"name": "pool-small", "import_path": POOL_BUILDER, "route_prefix": None, "args": args}
+    return {**application("pool-small", "RUNNING", user_config=user_config), "deployed_app_config": written}
+
+
+def test_a_pool_is_read_by_its_cards() -> None:
+    (view,) = ServeDetails.model_validate_json(details(pool(dump_cards([CARD]), {"models": []}))).views()
+    assert view.card is None
+    assert view.pooled == {CARD.id: CARD}
+
+
+def test_until_a_pool_has_been_built_its_models_are_those_that_were_written() -> None:
+    args = {"models": [{"model": "a", "task": "embed"}, {"model": "b", "version": 2}]}
+    built = {**pool(None, args), "deployments": {}}
+    (view,) = ServeDetails.model_validate_json(details(built)).views()
+    assert view.pooled == {VersionId("a", "1"): None, VersionId("b", "2"): None}
+
+
+@pytest.mark.parametrize("args", [{}, {"models": [{"model": "-"}]}, {"models": "all"}])
+def test_a_pool_that_its_builder_will_refuse_has_no_models(args: object) -> None:
+    (view,) = ServeDetails.model_validate_json(details({**pool(None, args), "deployments": {}})).views()
+    assert view.pooled == {}

@@ -114,3 +114,16 @@ def test_what_is_not_ready_has_a_reason(view: ApplicationView) -> None:
     state = read(view)
     assert state.ready == (state.status in ("ready", "asleep"))
     assert state.ready == (state.reason is None)
+
+
+def test_every_model_of_a_pool_is_as_ready_as_the_pool() -> None:
+    pooled = {VersionId("b", "1"): None, VersionId("a", "2"): None}
+    running = ApplicationView("pool-small", "RUNNING", "", 1, (RUNNING,), pooled=pooled)
+    assert read_states([running], {}, NOW) == (
+        ModelState(VersionId("a", "2"), True, "ready", pool="pool-small"),
+        ModelState(VersionId("b", "1"), True, "ready", pool="pool-small"),
+    )
+    failed = replace(running, status="DEPLOY_FAILED", message=TRACEBACK, replicas=())
+    assert {(state.status, state.reason) for state in read_states([failed], {}, NOW)} == {
+        ("failed", "there is no /x")
+    }

@@ -1,0 +1,62 @@
+"""What happens to the models of a pool, as Ray metrics. Prometheus has them with the prefix ``ray_``."""
+
+from __future__ import annotations
+
+from collections import Counter as Totals
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from ray.util.metrics import Counter, Gauge, Histogram
+
+from deployments.metrics import Replica
+from models.types import VersionId
+
+_TAGS = ("application", "replica", "model", "version")
+_PREFIX = "stowage_pool_"
+_LOAD_BOUNDARIES_S = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]
+
+_COUNTERS = {
+    "hits": "Requests that found their model loaded",
+    "loads": "How often the model was loaded",
+    "failures": "How often the model could not be loaded",
+    "evictions": "How often the model was closed to make room, or because it was broken",
+}
+
+
+class PoolMetrics:
+    """Counts for one replica, each model by itself; ``totals`` are the counts of all of them together.
+
+    ``sizes`` are the planned bytes of each model: what it is counted with while it is resident.
+    """
+
+    def __init__(self, replica: Replica, sizes: Mapping[VersionId, int]) -> None:
+        self.totals: Totals[str] = Totals()
+        self._sizes = sizes
+        self._counters = {name: Counter(_PREFIX + name, text, _TAGS) for name, text in _COUNTERS.items()}
+        self._seconds = Histogram(_PREFIX + "load_seconds", "Time of one load", _LOAD_BOUNDARIES_S, _TAGS)
+        self._resident = Gauge(_PREFIX + "resident_bytes", "Planned bytes of the model while it is loaded", _TAGS)
+        for metric in (*self._counters.values(), self._seconds, self._resident):
+            metric.set_default_tags(asdict(replica))
+
+    def hit(self, model: VersionId) -> None:
+        self._count("hits", model)
+
+    def loaded(self, model: VersionId, seconds: float) -> None:
+        self._count("loads", model)
+        self._seconds.observe(seconds, _tags(model))
+        self._resident.set(self._sizes[model], _tags(model))
+
+    def failed(self, model: VersionId) -> None:
+        self._count("failures", model)
+
+    def evicted(self, model: VersionId) -> None:
+        self._count("evictions", model)
+        self._resident.set(0, _tags(model))
+
+    def _count(self, name: str, model: VersionId) -> None:
+        self.totals[name] += 1
+        self._counters[name].inc(1, _tags(model))
+
+
+def _tags(model: VersionId) -> dict[str, str]:
+    return {"model": model.name, "version": model.version}
