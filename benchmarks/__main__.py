@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks import router_overhead, runtime_overhead, token_throughput
+from benchmarks import placement, planned_vs_measured, pool, router_overhead, shared_weights, token_throughput
+from benchmarks.pool_samples import Effort
 from benchmarks.record import keep
 
 
@@ -10,7 +11,10 @@ def main() -> None:
     """Keep each result as soon as it is there."""
     keep(lambda: router_overhead.run(router_overhead.Plan()))
     keep(lambda: token_throughput.run(token_throughput.Plan()))
-    keep(runtime_overhead.run)
+    keep(planned_vs_measured.run)
+    keep(placement.run)
+    keep(shared_weights.run)
+    keep(lambda: pool.run(Effort()))  # the last: it sets Ray's environment for this process
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""``stowage status``: the live models."""
+"""``stowage status``: the live models, and their memory as planned and as measured."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +14,31 @@ import typer
 from cluster.dashboard import DEFAULT_ADDRESS, Dashboard, LiveApplication, read_token
 from cluster.options import JsonOption
 from cluster.render import print_json, print_table
+from cluster.replica_metrics import ReplicaMemory, fetch_metrics, replica_memory, starting
 from models.memory import format_bytes
 from models.types import VersionId
+
+_COLUMNS = (
+    "application", "model", "version", "state", "replicas", "planned", "measured", "peak", "deviation", "reason",
+)  # fmt: skip
+_NUMBERS = ("replicas", "planned", "measured", "peak", "deviation")
+
+
+@dataclass(frozen=True, slots=True)
+class LiveModel:
+    """One application, what its replicas have reported, and where one of them is on its way up."""
+
+    application: LiveApplication
+    memory: tuple[ReplicaMemory, ...] = ()
+    starting: str | None = None
+
+    @property
+    def version(self) -> VersionId | None:
+        """The version that it serves; the router and applications of others serve none."""
+        try:
+            return VersionId.parse(self.application.name)
+        except ValueError:
+            return None
 
 
 def status(
@@ -22,43 +47,80 @@ def status(
     ] = DEFAULT_ADDRESS,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what is live: applications, versions, replicas, state and the reason for it.
+    """Show what is live: applications, versions, replicas, state and the reason for it; memory of one replica as
+    planned, as measured now and at most (of several replicas the largest), and the deviation of the peak from the
+    plan. OVER marks a replica beyond its budget.
 
-    Asks Ray's dashboard. For a cluster with token authentication the token is looked for where Ray itself
-    looks: RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token.
+    Asks Ray's dashboard, and for what was measured the metrics endpoint of each node. For a cluster with token
+    authentication the token is looked for where Ray itself looks: RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH,
+    ~/.ray/auth_token.
     """
-    applications = Dashboard(address, read_token(os.environ, Path.home())).applications()
+    dashboard = Dashboard(address, read_token(os.environ, Path.home()))
+    applications = dashboard.applications()
+    models, problems = live_models(dashboard, applications)
+    for problem in problems:
+        typer.echo(f"What replicas measure is not known in full: {problem}", err=True)
     if as_json:
-        print_json([_as_json(app) for app in applications])
-    elif not applications:
+        print_json([_as_json(model) for model in models])
+    elif not models:
         typer.echo(f"No application runs on {address}.")
     else:
-        columns = ("application", "model", "version", "state", "replicas", "planned", "reason")
-        print_table(columns, [_row(app) for app in applications], right=("replicas", "planned"))
+        print_table(_COLUMNS, [status_row(model) for model in models], right=_NUMBERS)
 
 
-def _row(app: LiveApplication) -> tuple[str, ...]:
-    version = _version(app)
+def live_models(
+    dashboard: Dashboard, applications: Sequence[LiveApplication]
+) -> tuple[list[LiveModel], tuple[str, ...]]:
+    """``applications`` with what their replicas report, and why some of that could not be had."""
+    if not any(app.num_target for app in applications):
+        return [LiveModel(app) for app in applications], ()
+    metrics = fetch_metrics(dashboard)
+    found: dict[str, list[ReplicaMemory]] = {}
+    for each in replica_memory(metrics.samples, {app.name: app.replicas for app in applications}):
+        found.setdefault(each.application, []).append(each)
+    waiting = starting(metrics.samples)
+    models = [LiveModel(app, tuple(found.get(app.name, ())), waiting.get(app.name)) for app in applications]
+    return models, metrics.problems
+
+
+def status_row(model: LiveModel) -> tuple[str, ...]:
+    app, version = model.application, model.version
     return (
         app.name,
         version.name if version else "-",
         version.version if version else "-",
         app.state,
         f"{app.num_running}/{app.num_target}",
-        format_bytes(app.planned_bytes) if app.planned_bytes is not None else "-",
-        app.reason or "",
+        _size(app.planned_bytes),
+        _size(max((each.measured["total"] for each in model.memory), default=None)),
+        _size(max((each.measured["peak"] for each in model.memory), default=None)),
+        _deviation(model.memory),
+        _reason(model) or "",
     )
 
 
-def _as_json(app: LiveApplication) -> dict[str, object]:
-    version = _version(app)
-    names = {"model": version and version.name, "version": version and version.version}
-    return {**dataclasses.asdict(app), **names}
+def _deviation(memory: Sequence[ReplicaMemory]) -> str:
+    """Of the replica that is furthest over its plan."""
+    if not memory:
+        return "-"
+    over = " OVER" if any(each.over_budget for each in memory) else ""
+    return f"{max(each.deviation for each in memory):+.1%}{over}"
 
 
-def _version(app: LiveApplication) -> VersionId | None:
-    """The version that an application serves; the router and applications of others serve none."""
-    try:
-        return VersionId.parse(app.name)
-    except ValueError:
-        return None
+def _reason(model: LiveModel) -> str | None:
+    return model.starting if model.starting and model.application.state == "starting" else model.application.reason
+
+
+def _size(size: int | None) -> str:
+    return "-" if size is None else format_bytes(size)
+
+
+def _as_json(model: LiveModel) -> Mapping[str, object]:
+    version = model.version
+    return {
+        **dataclasses.asdict(model.application),
+        "reason": _reason(model),
+        "model": version and version.name,
+        "version": version and version.version,
+        "memory": [{**dataclasses.asdict(each), "deviation": each.deviation} for each in model.memory],
+    }

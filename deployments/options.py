@@ -51,6 +51,7 @@ _HEALTH_CHECK_TIMEOUT_S = 30.0
 _SHUTDOWN_TIMEOUT_S = 20.0
 
 _CPU = "cpu"
+_PROCESS = ("tokenizer", "runtime")  # terms that no engine allocates
 
 
 def model_options(args: ModelArgs, plan: MemoryPlan, nodes: Sequence[Node]) -> DeploymentOptions:
@@ -140,7 +141,8 @@ def _cap_bytes(args: ModelArgs, plan: MemoryPlan) -> int | None:
     """
     if plan.device.kind != _CPU:
         return plan.budget_bytes - plan.term("context").bytes
-    return None if args.memory.is_auto else plan.budget_bytes - plan.term("runtime").bytes
+    process_bytes = sum(term.bytes for term in plan.terms if term.name in _PROCESS)
+    return None if args.memory.is_auto else plan.budget_bytes - process_bytes
 
 
 def _concurrency(plan: MemoryPlan) -> int:

@@ -140,9 +140,13 @@ class ArchitectureFacts(Frozen):
 
 
 class TokenizerFacts(Frozen):
-    """What can be known of the tokenizer without loading it."""
+    """What can be known of the tokenizer without loading it.
+
+    ``algorithm`` is the model's type in ``tokenizer.json``: BPE, WordPiece, Unigram or WordLevel.
+    """
 
     tokenizer_class: str | None = None
+    algorithm: str | None = None
     vocab_size: int | None = None
     model_max_length: int | None = None
     eos_token: str | None = None

@@ -20,6 +20,7 @@ from models.memory_terms import (
     required_architecture,
     runtime,
     session,
+    tokenizer,
     weights,
 )
 from models.overheads import Overheads
@@ -54,13 +55,13 @@ class Replica:
 
     def terms(self, limits: Limits, num_kv_pages: int) -> tuple[MemoryTerm, ...]:
         """What lies on the device: on a GPU the context instead of the process. ConfigError when facts lack."""
-        overhead = self.overheads.of(self.engine, self.device.kind)
         working = self._working_terms(limits, num_kv_pages)
+        on_gpu = (context(self.overheads.of(self.engine, self.device.kind)),)
         return (
             *weights(self.manifest, self.engine, self.device),
             *working,
             margin(working, self.engine, self.device),
-            runtime(overhead) if self.device.kind == "cpu" else context(overhead),
+            *(self._process_terms() if self.device.kind == "cpu" else on_gpu),
         )
 
     def host_terms(self) -> tuple[MemoryTerm, ...]:
@@ -68,9 +69,7 @@ class Replica:
 
         While it loads, a replica also maps the file of the weights, whose pages the system takes back at need.
         """
-        if self.device.kind == "cpu":
-            return ()
-        return (runtime(self.overheads.of(self.engine, self.device.kind)),)
+        return () if self.device.kind == "cpu" else self._process_terms()
 
     def layout(self, limits: Limits) -> CacheLayout | None:
         """How the KV cache is paged; None for an engine without one."""
@@ -105,6 +104,10 @@ class Replica:
                 remedy="set limits.max_model_len",
             )
         return length or 1
+
+    def _process_terms(self) -> tuple[MemoryTerm, ...]:
+        """What the process takes besides the model's tensors."""
+        return *tokenizer(self.manifest), runtime(self.overheads.of(self.engine, self.device.kind))
 
     def _working_terms(self, limits: Limits, num_kv_pages: int) -> tuple[MemoryTerm, ...]:
         """What depends on the engine."""

@@ -32,12 +32,20 @@ class _AddedToken(BaseModel):
 
 
 class _Model(BaseModel):
+    type: str | None = None
     vocab: dict[str, int] | list[object]
 
 
 class _Tokenizer(BaseModel):
     model: _Model
     added_tokens: list[_AddedToken] = []
+
+    @property
+    def vocab_size(self) -> int:
+        """One more than the greatest token id."""
+        vocab = self.model.vocab
+        ids = vocab.values() if isinstance(vocab, dict) else range(len(vocab))
+        return 1 + max([*ids, *(token.id for token in self.added_tokens)], default=-1)
 
 
 def read_tokenizer(folder: Path) -> TokenizerFacts | None:
@@ -47,23 +55,16 @@ def read_tokenizer(folder: Path) -> TokenizerFacts | None:
     path = folder / "tokenizer_config.json"
     config = read_json(path, _TokenizerConfig) if path.exists() else _TokenizerConfig()
     limit = config.model_max_length
+    fast = folder / "tokenizer.json"  # absent where only the files of a slow tokenizer are there
+    tokenizer = read_json(fast, _Tokenizer) if fast.exists() else None
     return TokenizerFacts(
         tokenizer_class=config.tokenizer_class,
-        vocab_size=_vocab_size(folder / "tokenizer.json"),
+        algorithm=tokenizer.model.type if tokenizer else None,
+        vocab_size=tokenizer.vocab_size if tokenizer else None,
         model_max_length=int(limit) if limit is not None and limit < _NO_LIMIT else None,
         eos_token=config.eos_token.content if isinstance(config.eos_token, _Token) else config.eos_token,
         has_chat_template=config.chat_template is not None or _has_template_file(folder),
     )
-
-
-def _vocab_size(path: Path) -> int | None:
-    """One more than the greatest token id; None when only the files of a slow tokenizer are there."""
-    if not path.exists():
-        return None
-    tokenizer = read_json(path, _Tokenizer)
-    vocab = tokenizer.model.vocab
-    ids = vocab.values() if isinstance(vocab, dict) else range(len(vocab))
-    return 1 + max([*ids, *(token.id for token in tokenizer.added_tokens)], default=-1)
 
 
 def _has_template_file(folder: Path) -> bool:

@@ -34,16 +34,23 @@ PLANNING = [
         "manifest",
         "spec",
         "hardware",
+        "devices",
+        "nodes",
         "memory",
+        "measured",
+        "process_memory",
+        "calibration",
+        "placement_proof",
         "sources",
         "store",
         "importing.importer",
+        "importing.preview",
     )
 ]
 BUILDING = ["deployments.args", "deployments.options", "cluster.cli"]
 
 # Each is behind one adapter, so that replacing it or leaving it out is a change of one file.
-ADAPTED = ("huggingface_hub", "obstore", "onnxruntime")
+ADAPTED = ("huggingface_hub", "obstore", "onnxruntime", "prometheus_client", "pynvml")
 
 
 def importers(package: str) -> list[str]:

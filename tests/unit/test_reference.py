@@ -22,6 +22,7 @@ from deployments.args import ModelArgs, RouterArgs
 from deployments.dataplane.catalog import Catalog
 from deployments.dataplane.operations import DataPlane, Patience
 from deployments.handles import ServeClients
+from deployments.pool_args import PoolArgs
 from deployments.routing.policy import RouterPolicy
 from models.budget import Budget
 from models.errors import (
@@ -61,6 +62,7 @@ def default_of(field: FieldInfo) -> object:
     [
         ("### `args` of a model", ModelArgs),
         ("### `limits` of a model", Limits),
+        ("### `args` of a pool", PoolArgs),
         ("### `args` of the router", RouterArgs),
         ("### `user_config` of the router", RouterPolicy),
     ],

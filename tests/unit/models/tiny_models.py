@@ -61,7 +61,8 @@ def write_weights(path: Path) -> None:
 
 
 def write_tokenizer(folder: Path, *, model_max_length: float = 24) -> None:
-    write_json(folder / "tokenizer.json", {"model": {"vocab": VOCAB}, "added_tokens": [{"id": 6}]})
+    model = {"type": "WordPiece", "vocab": VOCAB}
+    write_json(folder / "tokenizer.json", {"model": model, "added_tokens": [{"id": 6}]})
     write_json(
         folder / "tokenizer_config.json",
         {"tokenizer_class": "BertTokenizer", "model_max_length": model_max_length},

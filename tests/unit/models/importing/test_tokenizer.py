@@ -18,7 +18,7 @@ def test_no_tokenizer_without_a_vocabulary(tmp_path: Path, name: str) -> None:
 def test_a_word_piece_tokenizer(tmp_path: Path) -> None:
     write_tokenizer(tmp_path)
     assert read_tokenizer(tmp_path) == TokenizerFacts(
-        tokenizer_class="BertTokenizer", vocab_size=7, model_max_length=24
+        tokenizer_class="BertTokenizer", algorithm="WordPiece", vocab_size=7, model_max_length=24
     )
 
 
