@@ -11,7 +11,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import lil_array
 
 from models.hardware import Node
-from models.placement import RAY_UNITS, Demand, gpu_units
+from models.placement.slots import RAY_UNITS, Demand, gpu_units
 
 _INFEASIBLE = 2
 _ROUNDING = 1e-6

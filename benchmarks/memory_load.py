@@ -11,7 +11,7 @@ import httpx
 
 from models.errors import StowageError
 from models.manifest import Manifest
-from models.memory import MemoryPlan
+from models.memory.plan import MemoryPlan
 from models.types import Task
 
 JsonBody = dict[str, object]

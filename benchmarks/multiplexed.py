@@ -12,7 +12,7 @@ from deployments.engine_host import EngineHost
 from deployments.pool_args import PoolArgs
 from deployments.pool_loader import EngineLoader
 from models.errors import Refusal
-from models.pool_plan import PoolPlan
+from models.memory.pool_plan import PoolPlan
 from models.types import EmbeddingRequest, EmbeddingResult, GenerationChunk, GenerationRequest, VersionId
 
 NUM_MODELS = 20

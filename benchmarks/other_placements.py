@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from models.hardware import Node
-from models.placement import RAY_UNITS, Demand, Key, Placement, Slot, gpu_units
+from models.placement.slots import RAY_UNITS, Demand, Key, Placement, Slot, gpu_units
 
 
 @dataclass(slots=True)

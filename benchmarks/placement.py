@@ -17,8 +17,8 @@ from benchmarks.other_placements import first_fit, refused_by_ray, serve_spread
 from benchmarks.placement_instances import GPU, Family, Instance, make_instance
 from benchmarks.record import RESULTS, Record, keep, this_machine
 from benchmarks.tables import Table
-from models.placement import Placement
-from models.placement_search import place
+from models.placement.search import place
+from models.placement.slots import Placement
 
 CLAIM = (
     "How many GPUs a plan takes, how often all models fit, and how often Ray's own bookkeeping would refuse a "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 
 from models.hardware import Device, Node
-from models.placement import Demand
+from models.placement.slots import Demand
 
 GIB = 1024**3
 GPU = Device("h100-80gb", "cuda", 80 * GIB, 78 * GIB, "H100")

@@ -22,9 +22,9 @@ from deployments.args import ModelArgs
 from models.engines.meters import Meter, ProcessMeter
 from models.engines.registry import resolve_engine
 from models.hardware import cpu_device, local_node_memory_bytes
-from models.measured import Compared, Reading, compare
-from models.memory import MemoryPlan, plan_memory
-from models.overheads import MIB
+from models.memory.measured import Compared, Reading, compare
+from models.memory.overheads import MIB
+from models.memory.plan import MemoryPlan, plan_memory
 from models.store import StoredModel, open_store
 
 PORT = 8107

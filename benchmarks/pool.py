@@ -12,7 +12,7 @@ from benchmarks.record import RESULTS, Record, keep, this_machine
 from benchmarks.server import ROOT
 from benchmarks.settings import SETTINGS
 from benchmarks.tables import Metrics, Pair, Table, medians, ratios
-from models.memory import format_bytes
+from models.memory.plan import format_bytes
 
 SIDES = ("pool", "multiplexed")
 CLAIM = (

@@ -28,8 +28,8 @@ from deployments.pool_app import build_pool, one_of_each_kind
 from deployments.pool_args import PoolArgs
 from deployments.pool_replica import PoolStats
 from models.manifest import Manifest
-from models.memory import MemoryPlan
-from models.pool_plan import plan_pool
+from models.memory.plan import MemoryPlan
+from models.memory.pool_plan import plan_pool
 from models.process_memory import read_process_memory
 
 SIDES = ("pool", "multiplexed")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.tables import Table
 from models.errors import StowageError
-from models.memory import format_bytes
+from models.memory.plan import format_bytes
 
 RESULTS = Path(__file__).parent / "results"
 

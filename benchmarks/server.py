@@ -15,7 +15,7 @@ import yaml
 
 from benchmarks.process_tree import tree_cpu_s
 from cluster.child import ChildProcess, Patience
-from cluster.http_get import UnreachableError, get
+from cluster.live.http_get import UnreachableError, get
 from cluster.port import require_free_port
 from cluster.serve_output import serve_command
 from models.errors import StowageError

@@ -22,7 +22,7 @@ from benchmarks.server import ROOT, running_serve
 from benchmarks.settings import SETTINGS
 from benchmarks.tables import Table
 from models.errors import StowageError
-from models.overheads import MIB
+from models.memory.overheads import MIB
 from models.process_memory import ProcessMemory, read_process_memory
 from models.store import DEFAULT_STORE, StoredModel, open_store
 from models.types import Task, VersionId

@@ -14,15 +14,15 @@ from typing import Annotated
 import typer
 
 from cluster.child import StopSignals
+from cluster.live.replica_metrics import ReplicaMemory
 from cluster.lone_replica import LoneReplica
-from cluster.render import print_table
-from cluster.replica_metrics import ReplicaMemory
+from cluster.terminal.render import print_table
 from cluster.tiny_models import TinyModel, write_tiny_models
 from deployments.planning import CUDA_ENGINES
-from models.calibration import CALIBRATION_FILE, calibration_path, read_calibration, write_calibration
 from models.errors import StowageError
-from models.memory import format_bytes
-from models.overheads import MEASURED, Overhead, Overheads
+from models.memory.calibration import CALIBRATION_FILE, calibration_path, read_calibration, write_calibration
+from models.memory.overheads import MEASURED, Overhead, Overheads
+from models.memory.plan import format_bytes
 from models.store import DEFAULT_STORE
 
 _PACKAGES = ("ray", "torch", "transformers", "onnxruntime")

@@ -9,11 +9,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cluster.applications import read_applications
-from cluster.chosen_nodes import NodeOptions, choose_nodes
-from cluster.config_changes import Effect, compare_applications, unapplied_changes
-from cluster.config_file import ConfigFile
-from cluster.options import (
+from cluster.config.applications import read_applications
+from cluster.config.config_changes import Effect, compare_applications, unapplied_changes
+from cluster.config.config_file import ConfigFile
+from cluster.config.serve_config import load_config
+from cluster.planning.chosen_nodes import NodeOptions, choose_nodes
+from cluster.planning.plan_diff import ApplicationDiff, DeviceDiff, PlanDiff, diff_plans
+from cluster.planning.plan_tables import format_places
+from cluster.planning.planner import plan_cluster
+from cluster.stored import known_versions
+from cluster.terminal.options import (
     AddressOption,
     AtOption,
     DeviceOption,
@@ -24,13 +29,8 @@ from cluster.options import (
     NumNodesOption,
     ReplicaCount,
 )
-from cluster.plan_diff import ApplicationDiff, DeviceDiff, PlanDiff, diff_plans
-from cluster.plan_tables import format_places
-from cluster.planner import plan_cluster
-from cluster.render import print_json, print_table
-from cluster.serve_config import load_config
-from cluster.stored import known_versions
-from models.memory import format_bytes
+from cluster.terminal.render import print_json, print_table
+from models.memory.plan import format_bytes
 
 _EXIT_CHANGED = 3
 

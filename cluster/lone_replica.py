@@ -11,13 +11,13 @@ from typing import TypeVar
 
 import yaml
 
-from cluster.applications import MODEL_BUILDER, ROUTER_BUILDER
 from cluster.child import ChildProcess, Patience, StopSignals
-from cluster.dashboard import Dashboard, read_token
+from cluster.config.applications import MODEL_BUILDER, ROUTER_BUILDER
 from cluster.environment import serve_environment
-from cluster.http_get import post_json
-from cluster.readiness import Phase, ReadinessProbe
-from cluster.replica_metrics import ReplicaMemory, fetch_metrics, replica_memory
+from cluster.live.dashboard import Dashboard, read_token
+from cluster.live.http_get import post_json
+from cluster.live.readiness import Phase, ReadinessProbe
+from cluster.live.replica_metrics import ReplicaMemory, fetch_metrics, replica_memory
 from cluster.serve_output import ServeOutput, serve_command
 from cluster.tiny_models import TinyModel
 from models.errors import StowageError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from models.manifest import Manifest, TensorFacts
-from models.memory import format_bytes
+from models.memory.plan import format_bytes
 
 VERSION_COLUMNS = ("version", "task", "format", "dtype", "parameters", "size", "source", "licence")
 FILE_COLUMNS = ("file", "size", "sha256")

@@ -13,15 +13,15 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from rich.console import Console
 
+from cluster.config.serve_config import load_config
 from cluster.import_progress import shown_progress
 from cluster.imports import import_version
 from cluster.manifest_rows import FILE_COLUMNS, VERSION_COLUMNS, fact_rows, file_rows, version_row
-from cluster.options import JsonOption
-from cluster.render import print_json, print_table
-from cluster.serve_config import load_config
+from cluster.terminal.options import JsonOption
+from cluster.terminal.render import print_json, print_table
 from models.errors import StoreError
 from models.manifest import Manifest
-from models.memory import format_bytes
+from models.memory.plan import format_bytes
 from models.spec import DType, ModelSpec
 from models.store import DEFAULT_STORE, open_store
 from models.types import Task, VersionId

@@ -10,10 +10,20 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cluster.chosen_nodes import NodeOptions, choose_nodes
-from cluster.cluster_usage import usage_lines
+from cluster.config.placement_file import replace_file, write_placements
+from cluster.config.serve_config import load_config
 from cluster.imports import import_all
-from cluster.options import (
+from cluster.planning.chosen_nodes import NodeOptions, choose_nodes
+from cluster.planning.cluster_usage import usage_lines
+from cluster.planning.palette import assign_marks
+from cluster.planning.picture import draw_nodes
+from cluster.planning.plan_report import report_plan
+from cluster.planning.plan_tables import print_plan
+from cluster.planning.planned import ClusterPlan
+from cluster.planning.planner import plan_cluster
+from cluster.planning.svg import draw_svg
+from cluster.stored import known_versions
+from cluster.terminal.options import (
     AddressOption,
     AtOption,
     ConfigArgument,
@@ -25,17 +35,7 @@ from cluster.options import (
     NumNodesOption,
     ReplicaCount,
 )
-from cluster.palette import assign_marks
-from cluster.picture import draw_nodes
-from cluster.placement_file import replace_file, write_placements
-from cluster.plan_report import report_plan
-from cluster.plan_tables import print_plan
-from cluster.planned import ClusterPlan
-from cluster.planner import plan_cluster
-from cluster.render import open_console
-from cluster.serve_config import load_config
-from cluster.stored import known_versions
-from cluster.svg import draw_svg
+from cluster.terminal.render import open_console
 from deployments.args import Place
 from models.errors import ConfigError
 

@@ -12,15 +12,15 @@ import typer
 from rich.console import Console
 
 from cluster.child import ChildProcess, Patience, StopSignals
-from cluster.dashboard import Dashboard, read_token
+from cluster.config.serve_config import ServeConfig
 from cluster.environment import serve_environment
 from cluster.first_call import first_call
 from cluster.imports import import_what_can_be
-from cluster.options import ConfigArgument
+from cluster.live.dashboard import Dashboard, read_token
+from cluster.live.readiness import Phase, ReadinessProbe, StartupReport
 from cluster.port import require_free_port
-from cluster.readiness import Phase, ReadinessProbe, StartupReport
-from cluster.serve_config import ServeConfig
 from cluster.serve_output import ServeOutput, serve_command
+from cluster.terminal.options import ConfigArgument
 from cluster.validate import load_deployable
 from models.errors import StowageError
 from models.manifest import Manifest

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from cluster.readiness import POLL_ID
+from cluster.live.readiness import POLL_ID
 from models.errors import StowageError
 
 _DASHBOARD = re.compile(r"View the dashboard at\s+(https?://\S+)")

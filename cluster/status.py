@@ -11,11 +11,11 @@ from typing import Annotated
 
 import typer
 
-from cluster.dashboard import DEFAULT_ADDRESS, Dashboard, LiveApplication, read_token
-from cluster.options import JsonOption
-from cluster.render import print_json, print_table
-from cluster.replica_metrics import ReplicaMemory, fetch_metrics, replica_memory, starting
-from models.memory import format_bytes
+from cluster.live.dashboard import DEFAULT_ADDRESS, Dashboard, LiveApplication, read_token
+from cluster.live.replica_metrics import ReplicaMemory, fetch_metrics, replica_memory, starting
+from cluster.terminal.options import JsonOption
+from cluster.terminal.render import print_json, print_table
+from models.memory.plan import format_bytes
 from models.types import VersionId
 
 _COLUMNS = (

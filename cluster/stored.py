@@ -9,12 +9,12 @@ from functools import cache
 from rich.console import Console
 
 from cluster.import_progress import shown_progress
-from cluster.planned import KnownVersion
-from cluster.planner import FindVersion
+from cluster.planning.planned import KnownVersion
+from cluster.planning.planner import FindVersion
 from deployments.args import ModelArgs
-from models.calibration import store_overheads
 from models.errors import VersionNotFoundError
 from models.manifest import Manifest
+from models.memory.calibration import store_overheads
 from models.progress import Progress
 from models.store import open_store
 

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import typer
 
-from cluster.applications import WrittenModel, read_applications
-from cluster.config_file import Complaint, ConfigFile, Problem
-from cluster.options import ConfigArgument, JsonOption
-from cluster.plan_rules import reservation_complaints
-from cluster.render import print_json
-from cluster.serve_config import ServeConfig, check_config, describe, valid_config
+from cluster.config.applications import WrittenModel, read_applications
+from cluster.config.config_file import Complaint, ConfigFile, Problem
+from cluster.config.plan_rules import reservation_complaints
+from cluster.config.serve_config import ServeConfig, check_config, describe, valid_config
 from cluster.stored import stored_manifest
+from cluster.terminal.options import ConfigArgument, JsonOption
+from cluster.terminal.render import print_json
 from models.engines.registry import resolve_engine
 from models.errors import ConfigError, StoreError
 from models.importing.fixed_facts import differences
 from models.local_sources import FileSource, PackageSource
 from models.manifest import Manifest
-from models.memory import plan_memory
+from models.memory.plan import plan_memory
 from models.object_store import BUCKET_SCHEMES
 from models.sources import parse_source
 from models.store import open_store

@@ -15,9 +15,9 @@ from deployments.options import model_options, router_options
 from deployments.placing import check_places
 from deployments.planning import plan_model
 from deployments.routing.cards import dump_card, make_card
-from models.calibration import store_overheads
 from models.errors import ConfigError
-from models.memory import MemoryPlan, check_fits, format_bytes
+from models.memory.calibration import store_overheads
+from models.memory.plan import MemoryPlan, check_fits, format_bytes
 
 logger = logging.getLogger("ray.serve")
 

@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ByteSize, Field, model_validator
 
-from models.budget import AUTO, MemoryBudget
 from models.manifest import Frozen
+from models.memory.budget import AUTO, MemoryBudget
 from models.spec import ModelSpec
 from models.store import DEFAULT_STORE
 

@@ -21,7 +21,7 @@ from deployments.reservation import check_reservation
 from deployments.start_metrics import StartMetrics
 from models.engines.base import Engine, EngineSettings
 from models.engines.registry import create_engine
-from models.memory import MemoryPlan
+from models.memory.plan import MemoryPlan
 from models.start_lock import Holder, StartLock
 from models.store import StoredModel
 

@@ -10,8 +10,8 @@ from typing import Literal
 
 from models.engines.meters import Meter
 from models.errors import EngineError, OverloadedError
-from models.measured import BudgetState, Compared, Reading, at_fault, compare, deviation, judge
-from models.memory import MemoryPlan, format_bytes
+from models.memory.measured import BudgetState, Compared, Reading, at_fault, compare, deviation, judge
+from models.memory.plan import MemoryPlan, format_bytes
 
 logger = logging.getLogger("ray.serve")
 

@@ -9,8 +9,8 @@ from ray import serve
 from ray.util.metrics import Counter, Gauge
 
 from deployments.memory_watch import MemoryReport
-from models.measured import deviation
-from models.memory import MemoryPlan
+from models.memory.measured import deviation
+from models.memory.plan import MemoryPlan
 from models.types import EngineStats
 
 _TAGS = ("application", "replica", "model", "version")

@@ -15,7 +15,7 @@ from deployments.memory_watch import MemoryWatch
 from deployments.metrics import MemoryMetrics, this_replica
 from models.engines.meters import make_meter
 from models.errors import Refusal
-from models.memory import MemoryPlan
+from models.memory.plan import MemoryPlan
 from models.types import (
     EmbeddingRequest,
     EmbeddingResult,

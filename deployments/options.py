@@ -12,7 +12,7 @@ from deployments.pool_args import PoolArgs
 from deployments.reservation import reserve
 from models.engines.base import EngineSettings
 from models.hardware import Node
-from models.memory import MemoryPlan
+from models.memory.plan import MemoryPlan
 
 
 class RuntimeEnv(TypedDict):

@@ -15,7 +15,7 @@ from typing import TypedDict
 from deployments.args import ModelArgs, Place
 from models.errors import ConfigError
 from models.hardware import Device, Node
-from models.memory import MemoryPlan
+from models.memory.plan import MemoryPlan
 from models.nodes import DEVICE_LABEL, NODE_ID_LABEL, NODE_LABEL
 from models.types import VersionId
 

@@ -12,8 +12,8 @@ from models.engines.registry import resolve_engine
 from models.errors import ConfigError, DoesNotFitError
 from models.hardware import Device, Node, cpu_device
 from models.manifest import Manifest
-from models.memory import MemoryPlan, plan_memory
-from models.overheads import MEASURED, Overheads
+from models.memory.overheads import MEASURED, Overheads
+from models.memory.plan import MemoryPlan, plan_memory
 from models.spec import EngineName
 
 # The engines that can run on a GPU; the others take a node's memory.

@@ -17,11 +17,11 @@ from deployments.options import pool_options
 from deployments.planning import plan_model
 from deployments.pool_args import PoolArgs
 from deployments.routing.cards import dump_cards, make_card
-from models.calibration import store_overheads
 from models.errors import DoesNotFitError
 from models.manifest import Manifest
-from models.memory import MemoryPlan, format_bytes
-from models.pool_plan import PoolPlan, check_poolable, plan_pool
+from models.memory.calibration import store_overheads
+from models.memory.plan import MemoryPlan, format_bytes
+from models.memory.pool_plan import PoolPlan, check_poolable, plan_pool
 from models.types import ModelCard, VersionId
 
 logger = logging.getLogger("ray.serve")

@@ -14,7 +14,7 @@ from deployments.engine_host import EngineHost
 from deployments.importing import ensure_imported
 from deployments.options import engine_settings
 from models.engines.registry import create_engine
-from models.memory import MemoryPlan
+from models.memory.plan import MemoryPlan
 from models.types import VersionId
 
 logger = logging.getLogger("ray.serve")

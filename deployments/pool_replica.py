@@ -21,8 +21,8 @@ from deployments.pool_args import PoolArgs
 from deployments.pool_loader import EngineLoader
 from deployments.pool_metrics import PoolMetrics
 from models.errors import EngineError, ModelUnavailableError, Refusal
-from models.memory import format_bytes
-from models.pool_plan import PoolPlan
+from models.memory.plan import format_bytes
+from models.memory.pool_plan import PoolPlan
 from models.types import (
     EmbeddingRequest,
     EmbeddingResult,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from deployments.args import ModelArgs
 from models.errors import ConfigError
-from models.memory import MemoryPlan
-from models.placement import booked_bytes, gpu_fraction
+from models.memory.plan import MemoryPlan
+from models.placement.slots import booked_bytes, gpu_fraction
 
 
 @dataclass(frozen=True, slots=True)

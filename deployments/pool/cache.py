@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 from deployments.pool.ledger import ByteLedger
 from models.errors import ModelUnavailableError, OverloadedError
-from models.memory import format_bytes
+from models.memory.plan import format_bytes
 from models.types import VersionId
 
 logger = logging.getLogger("ray.serve")

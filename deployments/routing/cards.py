@@ -13,7 +13,7 @@ from pydantic import JsonValue, TypeAdapter
 
 from models.engines.text_tensors import TEXT, embedding_spec
 from models.manifest import Manifest, TensorFacts
-from models.memory import MemoryPlan
+from models.memory.plan import MemoryPlan
 from models.types import ModelCard, TensorSpec
 
 _CARD = TypeAdapter(ModelCard)

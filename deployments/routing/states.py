@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from models.memory import format_bytes
+from models.memory.plan import format_bytes
 from models.types import ModelCard, VersionId
 
 # A replica that has no node after this long waits for resources if what is free does not suffice; after the

@@ -9,7 +9,7 @@ import torch
 
 from models.engines.meters import Meter
 from models.engines.nvml import process_bytes
-from models.measured import Reading
+from models.memory.measured import Reading
 
 
 class TorchAllocator:

@@ -6,8 +6,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
-from models.measured import Reading
-from models.memory import MemoryPlan
+from models.memory.measured import Reading
+from models.memory.plan import MemoryPlan
 from models.process_memory import read_process_memory, reset_peak
 
 _CONTEXT = "context"  # the term of a plan on a GPU

@@ -18,8 +18,8 @@ from models.engines.meters import make_meter
 from models.engines.registry import create_engine
 from models.importing.importer import import_model
 from models.local_store import LocalStore
-from models.measured import deviation
-from models.memory import plan_memory
+from models.memory.measured import deviation
+from models.memory.plan import plan_memory
 from models.progress import NoProgress
 from models.spec import Limits
 from models.types import GenerationRequest, SamplingParams

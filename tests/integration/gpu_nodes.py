@@ -26,7 +26,7 @@ from deployments.placing import check_places
 from deployments.replica_node import reserved_resources, this_node
 from deployments.reservation import check_reservation
 from models.devices import device_named
-from models.memory import MemoryPlan, plan_memory
+from models.memory.plan import MemoryPlan, plan_memory
 from tests.integration.cluster import eventually
 from tests.unit.manifests import SMOLLM2
 

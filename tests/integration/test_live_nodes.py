@@ -8,7 +8,7 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from cluster.dashboard import Dashboard
+from cluster.live.dashboard import Dashboard
 from deployments.live_nodes import live_nodes
 from models.devices import device_named
 from tests.integration.cluster import eventually, free_port

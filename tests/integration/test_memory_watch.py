@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from models.calibration import calibration_path, write_calibration
-from models.overheads import Overhead, Overheads
+from models.memory.calibration import calibration_path, write_calibration
+from models.memory.overheads import Overhead, Overheads
 from tests.integration.cluster import Cluster, Config, eventually, run_command
 
 MIB = 1024**2

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from models.hardware import Device, cpu_device
-from models.memory import MemoryPlan
-from models.memory_terms import MemoryTerm
+from models.memory.plan import MemoryPlan
+from models.memory.terms import MemoryTerm
 from models.types import VersionId
 
 CPU = cpu_device(1 << 40)

@@ -13,8 +13,8 @@ import typer.main
 from ray.serve.scripts import cli as serve_cli
 
 from cluster.cli import build_cli
-from cluster.config_file import ConfigFile
-from cluster.serve_config import check_config
+from cluster.config.config_file import ConfigFile
+from cluster.config.serve_config import check_config
 from cluster.validate import find_problems
 from tests.markdown import anchors, blocks, code_spans, links
 from tests.unit.source_tree import ROOT

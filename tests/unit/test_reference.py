@@ -24,7 +24,6 @@ from deployments.dataplane.operations import DataPlane, Patience
 from deployments.handles import ServeClients
 from deployments.pool_args import PoolArgs
 from deployments.routing.policy import RouterPolicy
-from models.budget import Budget
 from models.errors import (
     ContextLengthError,
     DeadlineExceededError,
@@ -36,6 +35,7 @@ from models.errors import (
     UnsupportedOptionError,
     WrongTaskError,
 )
+from models.memory.budget import Budget
 from models.sources import parse_source
 from models.spec import Limits
 from tests.markdown import code_spans, table

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from benchmarks.memory_load import full_load
 from models.manifest import ArchitectureFacts, EmbeddingFacts, Manifest
-from models.memory import ANY_CPU, MemoryPlan
+from models.memory.plan import ANY_CPU, MemoryPlan
 from models.types import Task, VersionId, WeightFormat
 
 LLAMA = ArchitectureFacts(

@@ -11,7 +11,7 @@ from benchmarks.other_placements import first_fit, refused_by_ray, serve_spread
 from benchmarks.placement import FILLED, LARGE, PACKED, devices_table, fit_table, measure, refusal_table
 from benchmarks.placement_instances import GPU, Family, make_instance
 from models.hardware import Node
-from models.placement import Demand, Placement, Slot
+from models.placement.slots import Demand, Placement, Slot
 
 NODES = [Node(f"n{index}", 64, 10**12, GPU, 2) for index in range(3)]
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.planned_vs_measured import CASES, PeakWatch, PlanSample, terms_table, totals_table, write_config
-from cluster.serve_config import load_config
-from models.measured import Compared, Reading
+from cluster.config.serve_config import load_config
+from models.memory.measured import Compared, Reading
 
 MIB = 1024**2
 SAMPLE = PlanSample(

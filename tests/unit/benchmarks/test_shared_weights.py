@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from benchmarks.import_memory import ImportSample
 from benchmarks.shared_weights import ReplicasSample, import_table, replicas_table
-from models.overheads import MIB
+from models.memory.overheads import MIB
 from models.process_memory import ProcessMemory
 
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from benchmarks.settings import SETTINGS
 from benchmarks.token_throughput import CLIENTS, CONFIG, MODEL, NUM_PAGES, Plan, Sample, method, prompts, tables
+from cluster.config.serve_config import load_config
 from cluster.environment import SERVE_DEFAULTS
-from cluster.serve_config import load_config
 
 
 def sample(target: str, tokens_per_s: float, digests: tuple[str, ...] = ("a",), *, clients: int = 1) -> Sample:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import yaml
 
-from cluster.config_file import ConfigFile
-from cluster.options import ReplicaCount
-from cluster.planned import ClusterPlan, KnownVersion
-from cluster.planner import plan_cluster
-from cluster.serve_config import ServeConfig, check_config, valid_config
+from cluster.config.config_file import ConfigFile
+from cluster.config.serve_config import ServeConfig, check_config, valid_config
+from cluster.planning.planned import ClusterPlan, KnownVersion
+from cluster.planning.planner import plan_cluster
+from cluster.terminal.options import ReplicaCount
 from deployments.args import ModelArgs
 from models.devices import device_named
 from models.errors import VersionNotFoundError

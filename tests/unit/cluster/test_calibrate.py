@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from cluster.calibrate import has_gpu, overhead, runs
-from cluster.replica_metrics import ReplicaMemory
+from cluster.live.replica_metrics import ReplicaMemory
 from cluster.tiny_models import TinyModel
 from models.errors import StowageError
-from models.overheads import Overhead
+from models.memory.overheads import Overhead
 from models.types import Task
 
 GENERATION = TinyModel("transformers", "file:x", Task.GENERATE)

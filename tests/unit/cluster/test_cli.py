@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cluster.conftest import Answer, HttpServer, Stowage
-from tests.unit.cluster.test_replica_metrics import EXPOSED
+from tests.unit.cluster.live.test_replica_metrics import EXPOSED
 from tests.unit.serve_details import application, details
 
 

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import yaml
 
-from cluster.plan_report import PlanReport
+from cluster.planning.plan_report import PlanReport
 from tests.unit.cluster.conftest import Stowage
 
 

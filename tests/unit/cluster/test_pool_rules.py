@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.config_file import ConfigFile
-from cluster.serve_config import check_config, valid_config
+from cluster.config.config_file import ConfigFile
+from cluster.config.serve_config import check_config, valid_config
 from cluster.validate import find_problems
 from models.types import VersionId
 

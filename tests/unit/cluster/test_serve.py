@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from cluster.child import ChildProcess, Patience, StopSignals
+from cluster.config.replicas import ReplicaRange
+from cluster.config.serve_config import DeployedModel, ServeConfig
+from cluster.config.serve_schema import HttpAddress
 from cluster.environment import SERVE_DEFAULTS, serve_environment
 from cluster.first_call import first_call
+from cluster.live.readiness import POLL_ID
 from cluster.port import require_free_port
-from cluster.readiness import POLL_ID
-from cluster.replicas import ReplicaRange
 from cluster.serve import PollPeriods, ServeSession
-from cluster.serve_config import DeployedModel, ServeConfig
 from cluster.serve_output import ServeOutput, serve_command
-from cluster.serve_schema import HttpAddress
 from deployments.args import ModelArgs
 from models.errors import ConfigError, StowageError
 from models.manifest import Manifest, TokenizerFacts

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from cluster.dashboard import LiveApplication
-from cluster.replica_metrics import ReplicaMemory
+from cluster.live.dashboard import LiveApplication
+from cluster.live.replica_metrics import ReplicaMemory
 from cluster.status import LiveModel, status_row
 
 GIB = 1024**3

@@ -8,7 +8,7 @@ import pytest
 
 from deployments.memory_watch import MemoryPolicy, MemoryReport, MemoryWatch
 from models.errors import EngineError
-from models.measured import Reading
+from models.memory.measured import Reading
 from tests.unit.plans import make_plan
 
 MIB = 1024**2

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from deployments.memory_watch import MemoryReport
 from deployments.metrics import MemoryMetrics, Replica, Sample, samples
-from models.measured import BudgetState, Reading
+from models.memory.measured import BudgetState, Reading
 from models.types import EngineStats
 from tests.unit.plans import make_plan
 

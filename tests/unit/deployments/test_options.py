@@ -12,7 +12,7 @@ from models.devices import device_named
 from models.engines.base import EngineSettings
 from models.hardware import Device, Node
 from models.manifest import Manifest
-from models.memory import ANY_CPU, MemoryPlan, plan_memory
+from models.memory.plan import ANY_CPU, MemoryPlan, plan_memory
 from models.spec import EngineName, Limits
 from tests.unit.manifests import MINILM, SMOLLM2
 

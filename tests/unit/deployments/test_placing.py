@@ -13,7 +13,7 @@ from deployments.placing import NodeChoice, check_places, choose_kind, choose_no
 from models.devices import device_named
 from models.errors import ConfigError
 from models.hardware import Device, Node
-from models.memory import ANY_CPU, MemoryPlan, plan_memory
+from models.memory.plan import ANY_CPU, MemoryPlan, plan_memory
 from models.spec import Limits
 from tests.unit.manifests import MINILM
 

@@ -7,7 +7,7 @@ from deployments.planning import plan_model
 from models.devices import device_named
 from models.errors import ConfigError
 from models.hardware import Node
-from models.memory import MemoryPlan
+from models.memory.plan import MemoryPlan
 from tests.unit.manifests import ADDER, MINILM, SMOLLM2
 
 GIB = 1 << 30

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deployments.pool_app import one_of_each_kind
-from models.memory import plan_memory
+from models.memory.plan import plan_memory
 from models.spec import EngineName, Limits
 from tests.unit.manifests import ADDER, MINILM, SMOLLM2
 

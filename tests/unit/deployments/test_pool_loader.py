@@ -20,7 +20,7 @@ from deployments.importing import ensure_imported
 from deployments.pool_args import PoolArgs
 from deployments.pool_loader import EngineLoader
 from models.errors import ModelUnavailableError, SourceError
-from models.memory import MemoryPlan, plan_memory
+from models.memory.plan import MemoryPlan, plan_memory
 from models.process_memory import read_process_memory
 from models.spec import EngineName
 from models.types import InferRequest, Tensor, VersionId

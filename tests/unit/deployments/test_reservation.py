@@ -9,7 +9,7 @@ from deployments.reservation import Reservation, check_reservation, reserve
 from models.devices import device_named
 from models.errors import ConfigError
 from models.hardware import Device
-from models.memory import ANY_CPU, MemoryPlan, plan_memory
+from models.memory.plan import ANY_CPU, MemoryPlan, plan_memory
 from tests.unit.manifests import MINILM
 
 H100 = device_named("h100-80gb")

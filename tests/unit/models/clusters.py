@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hypothesis import strategies as st
 
 from models.hardware import Device, Node
-from models.placement import CPU, RAY_UNITS, Demand, Placement, gpu_units
+from models.placement.slots import CPU, RAY_UNITS, Demand, Placement, gpu_units
 
 GIB = 1024**3
 BIG = Device("big", "cuda", 80 * GIB, 79 * GIB, "BIG")

@@ -8,8 +8,8 @@ import pytest
 from transformers.generation.continuous_batching.cache import group_layers_by_attn_type
 from transformers.generation.continuous_batching.utils import find_head_dim, find_num_key_value_heads
 
-from models.kv_cache import layer_types, why_not_paged
-from models.memory import plan_memory
+from models.memory.kv_cache import layer_types, why_not_paged
+from models.memory.plan import plan_memory
 from models.safetensors_file import read_header
 from models.spec import EngineName, Limits
 from models.types import Task

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.hardware import Device, Node
-from models.placement import CPU, Demand
-from models.placement_layout import Layout
-from models.placement_search import place
+from models.placement.layout import Layout
+from models.placement.search import place
+from models.placement.slots import CPU, Demand
 from tests.unit.models.clusters import GIB, check, demands, nodes
 
 FEW = settings(max_examples=60, deadline=None)

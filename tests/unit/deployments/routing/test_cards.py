@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from deployments.routing.cards import dump_card, dump_cards, load_card, load_cards, make_card
 from models.manifest import Manifest
-from models.memory import plan_memory
+from models.memory.plan import plan_memory
 from models.spec import EngineName, Limits
 from models.types import ModelCard, Task, TensorSpec, VersionId
 from tests.unit.manifests import ADDER, CREATED, MINILM, SMOLLM2

@@ -17,7 +17,7 @@ from models.errors import ConfigError
 from models.importing.architecture import architecture_facts
 from models.importing.configuration import Configuration
 from models.manifest import Manifest
-from models.memory import MemoryPlan, plan_memory
+from models.memory.plan import MemoryPlan, plan_memory
 from models.spec import Limits
 from tests.unit.manifests import SMOLLM2
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from models.engines.cuda_meter import CudaMeter, TorchAllocator
 from models.engines.nvml import process_bytes
-from models.measured import Reading
+from models.memory.measured import Reading
 
 
 class FakeAllocator(TorchAllocator):

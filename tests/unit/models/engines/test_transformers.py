@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from models.engines.base import EngineSettings, GenerationEngine
 from models.engines.transformers import TransformersEngine
 from models.errors import ConfigError, ContextLengthError, EngineError, InvalidRequestError
-from models.memory import plan_memory
+from models.memory.plan import plan_memory
 from models.spec import Limits
 from models.types import (
     ChatMessage,

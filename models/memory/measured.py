@@ -1,0 +1,92 @@
+"""Measured bytes beside planned ones: how far apart they are, when a replica is over its budget, by what. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from models.memory.plan import MemoryPlan
+from models.memory.terms import MemoryTerm
+
+# A plan may be this much too low before a replica counts as over its budget: what plans are allowed to miss.
+TOLERANCE = 0.02
+
+# Terms whose memory comes and goes with the work. All others are there as soon as a replica is ready.
+_WORK = frozenset({"attention", "activations", "logits", "margin"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One look at a replica, in bytes on the device of its plan.
+
+    ``high_bytes`` is the most since the look before it, at least ``total_bytes``. ``parts`` are what else was
+    seen, by name; they need not add up.
+    """
+
+    total_bytes: int
+    high_bytes: int
+    parts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Some terms of a plan, named together, beside what was measured of them."""
+
+    name: str
+    planned_bytes: int
+    measured_bytes: int
+
+    @property
+    def excess_bytes(self) -> int:
+        return self.measured_bytes - self.planned_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetState:
+    """``num_episodes`` counts how often it went over; ``has_fitted``: it was within its budget at least once."""
+
+    over: bool = False
+    num_episodes: int = 0
+    has_fitted: bool = False
+
+
+def judge(before: BudgetState, high_bytes: int, budget_bytes: int) -> BudgetState:
+    """The state after one look: over beyond the budget and TOLERANCE, back within the budget itself."""
+    over = high_bytes > budget_bytes * (1 if before.over else 1 + TOLERANCE)
+    return replace(
+        before,
+        over=over,
+        num_episodes=before.num_episodes + (over and not before.over),
+        has_fitted=before.has_fitted or not over,
+    )
+
+
+def deviation(planned_bytes: int, measured_bytes: int) -> float:
+    """Measured over planned, less one: 0.05 is 5% more than planned."""
+    return measured_bytes / planned_bytes - 1
+
+
+def compare(plan: MemoryPlan, ready: Reading, now: Reading) -> tuple[Compared, ...]:
+    """What was there when the replica was ``ready``, and what its work has added, each beside its terms.
+
+    Mapped weights become resident when they are first read, so their growth counts as loaded, not as work.
+    """
+    mapped = "weights" if any(term.shared for term in plan.terms) else ""
+    grown = now.parts.get(mapped, 0) - ready.parts.get(mapped, 0)
+    loaded_bytes = ready.total_bytes + grown
+    return (
+        _compared((term for term in plan.terms if term.name not in _WORK), loaded_bytes),
+        _compared((term for term in plan.terms if term.name in _WORK), now.high_bytes - loaded_bytes),
+    )
+
+
+def at_fault(compared: Iterable[Compared]) -> Compared:
+    """The terms that were exceeded most."""
+    return max(compared, key=lambda each: each.excess_bytes)
+
+
+def _compared(terms: Iterable[MemoryTerm], measured_bytes: int) -> Compared:
+    chosen = tuple(terms)
+    return Compared(
+        " + ".join(term.name for term in chosen) or "work", sum(term.bytes for term in chosen), measured_bytes
+    )
