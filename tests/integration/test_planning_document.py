@@ -37,7 +37,7 @@ def test_a_command_prints_what_the_document_says(example: Example, folder: Path)
     done = subprocess.run(
         ["bash", "-c", example.command.text],
         cwd=folder,
-        env={**os.environ, "PATH": path},
+        env={**os.environ, "PATH": path, "HOME": str(folder)},  # a store without old manifests
         capture_output=True,
         text=True,
         timeout=300,
