@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ import yaml
 from benchmarks.memory_load import full_load, smallest_load
 from benchmarks.process_tree import find_in_tree
 from benchmarks.record import RESULTS, Record, keep, this_machine
-from benchmarks.server import ROOT, running_serve
+from benchmarks.server import ROOT, python_script, running_serve
 from benchmarks.settings import SETTINGS
 from benchmarks.tables import Table
 from deployments.args import ModelArgs
@@ -128,6 +129,7 @@ def measure(case: Case, folder: Path) -> PlanSample:
     """Serve one model alone and make it as busy as it may be."""
     print(case.label, flush=True)
     config, args = write_config(case, folder)
+    _import_first(config)
     with running_serve(config, PORT, SETTINGS["stowage"], folder) as server:
         stored = open_store(args.store).get(args.id)
         plan = _plan(stored, args)
@@ -138,6 +140,12 @@ def measure(case: Case, folder: Path) -> PlanSample:
         with PeakWatch(meter) as watch:
             full_load(stored.manifest, plan, plan.max_batch_size).send(server.base_url)
     return _sample(case, plan, ready, watch.peak)
+
+
+def _import_first(config: Path) -> None:
+    """In a process that ends: one that goes on, as Ray's would, shares its libraries with the replica."""
+    command = [python_script("stowage"), "models", "import", "--config", str(config)]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def write_config(case: Case, folder: Path) -> tuple[Path, ModelArgs]:

@@ -92,7 +92,7 @@ def test_a_replica_over_its_budget_sheds_work_and_its_neighbour_does_not(watched
     assert float(reply.headers["retry-after"]) > 0
     message = reply.json()["error"]["message"]
     assert "shedding@1 takes" in message
-    assert "weights + runtime: planned 102.6 MiB" in message
+    assert "weights + tokenizer + runtime: planned 111.4 MiB" in message
     assert _embed(watched, "minilm@1").status_code == 200
     assert watched.pids("minilm@1") | watched.pids("shedding@1") == before
 
