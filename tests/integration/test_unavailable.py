@@ -50,9 +50,9 @@ def test_a_model_that_cannot_be_scheduled_says_what_is_missing(restored: Cluster
 
 
 def test_a_model_that_does_not_fit_is_refused_with_the_sum(restored: Cluster) -> None:
-    add_copy(restored, node_memory="400MiB")
+    add_copy(restored, node_memory="550MiB")
     entry = restored.wait_status("minilm@9", "failed", timeout_s=90)
-    for word in ("needs", "weights", "800.0 MiB", "limits.max_batch_size"):
+    for word in ("needs", "weights", "550.0 MiB", "limits.max_batch_size"):
         assert word in entry["reason"]
     assert embed(restored, "minilm@9").status_code == 503
 
