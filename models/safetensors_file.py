@@ -85,10 +85,16 @@ def data_offsets(path: Path) -> dict[str, int]:
 
     The format: eight bytes with the length of the JSON that follows; its offsets are counted from its end.
     """
+    content = raw_header(path)
+    header = _Header.model_validate_json(content).root
+    start = 8 + len(content)
+    return {name: start + entry.data_offsets[0] for name, entry in header.items() if name != "__metadata__"}
+
+
+def raw_header(path: Path) -> bytes:
+    """The JSON at the beginning of the file, as it stands there."""
     with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = _Header.model_validate_json(file.read(length)).root
-    return {name: 8 + length + entry.data_offsets[0] for name, entry in header.items() if name != "__metadata__"}
+        return file.read(int.from_bytes(file.read(8), "little"))
 
 
 def _stored_tensor(file_name: str, name: str, code: str, shape: tuple[int, ...]) -> StoredTensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from models.errors import SourceError, UnsafeWeightsError
+from models.manifest import Manifest
 from models.types import WeightFormat
 from models.weight_source import Contents, SourceFile
 
@@ -62,6 +63,16 @@ def select_tokenizer(contents: Contents, origin: str, *, with_pooling: bool) -> 
 def is_tokenizer_file(name: str) -> bool:
     """Whether a file of a version belongs to its tokenizer or chat template."""
     return _TOKENIZER.fullmatch(name) is not None
+
+
+def is_config_file(name: str) -> bool:
+    """Whether a file of a version says how its model is built, or how it generates."""
+    return _CONFIG.fullmatch(name) is not None
+
+
+def tokenizer_of(manifest: Manifest) -> frozenset[tuple[str, str]]:
+    """The names and SHA-256 of the tokenizer's files: equal for versions whose tokenizers are the same."""
+    return frozenset((each.path, each.sha256) for each in manifest.files if is_tokenizer_file(each.path))
 
 
 def is_vocabulary_file(name: str) -> bool:

@@ -1,7 +1,7 @@
 """What an engine is: it loads one model version and computes. No Ray, no HTTP.
 
 An engine is ready when its constructor returns. Every engine class has the same constructor,
-``Engine(folder, manifest, settings)``, so that the registry can build any of them.
+``Engine(folder, manifest, settings, parts)``, so that the registry can build any of them.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from models.engines.base import EngineSettings
 from models.engines.cuda_memory import limit_cuda_memory
 from models.engines.heap import return_freed_blocks
 from models.engines.loaded import Loaded
-from models.engines.pretrained import load_pretrained
+from models.engines.parts import FRESH, Parts
 from models.engines.tensor_check import Signature
 from models.engines.text_embedder import TextEmbedder
 from models.engines.text_tensors import TEXT, embedding_spec, to_texts
@@ -35,14 +35,16 @@ class TransformersEmbeddingEngine:
 
     name = "embedding"
 
-    def __init__(self, folder: Path, manifest: Manifest, settings: EngineSettings) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, settings: EngineSettings, parts: Parts = FRESH) -> None:
         # One setting for the process: a replica holds one engine.
         torch.set_num_threads(settings.num_threads)
         return_freed_blocks()
         limit_cuda_memory(settings)
-        self._embedder = TextEmbedder(folder, manifest, settings)
+        self._embedder = TextEmbedder(parts.tokenizer(folder, manifest), manifest, settings)
         self._device = settings.device
-        self._loaded = Loaded(_load(folder, manifest, settings.device))
+        model = parts.model(AutoModel, folder, manifest, settings.device, _UNUSED_WEIGHTS)
+        _check_encoder(model, manifest)
+        self._loaded = Loaded(model)
         self.embedding_dim = self._embedder.dimension
         self._signature = Signature(manifest.id, (TEXT,), (embedding_spec(self.embedding_dim),))
 
@@ -88,11 +90,9 @@ class TransformersEmbeddingEngine:
         return states
 
 
-def _load(folder: Path, manifest: Manifest, device: str) -> PreTrainedModel:
-    model = load_pretrained(AutoModel, folder, manifest, device, unused=_UNUSED_WEIGHTS)
+def _check_encoder(model: PreTrainedModel, manifest: Manifest) -> None:
     if model.config.is_encoder_decoder:
         raise ConfigError(
             f"{manifest.id} is an encoder with a decoder ({model.config.model_type})",
             remedy="import an encoder alone: the embedding engine runs no decoder",
         )
-    return model

@@ -12,6 +12,7 @@ from models.engines.base import EngineSettings
 from models.engines.heap import return_freed_blocks
 from models.engines.loaded import Loaded
 from models.engines.onnx_session import GraphTensor, OnnxSession
+from models.engines.parts import FRESH, Parts
 from models.engines.tensor_check import Signature, describe
 from models.engines.text_embedder import TextEmbedder
 from models.engines.text_tensors import to_bytes, to_texts
@@ -32,7 +33,13 @@ class OnnxEngine:
 
     name = "onnx"
 
-    def __init__(self, folder: Path, manifest: Manifest, settings: EngineSettings) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        settings: EngineSettings,
+        parts: Parts = FRESH,  # noqa: ARG002  a graph has none
+    ) -> None:
         if settings.device != "cpu":
             raise ConfigError(
                 f"{manifest.id}: the onnx engine has no device {settings.device!r}", remedy="give it device 'cpu'"
@@ -75,9 +82,9 @@ class OnnxEmbeddingEngine(OnnxEngine):
     """A text encoder as a graph. Its vectors are the graph's ``sentence_embedding`` or, without that, its first
     output, pooled when it holds the states of tokens."""
 
-    def __init__(self, folder: Path, manifest: Manifest, settings: EngineSettings) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, settings: EngineSettings, parts: Parts = FRESH) -> None:
         super().__init__(folder, manifest, settings)
-        self._embedder = TextEmbedder(folder, manifest, settings)
+        self._embedder = TextEmbedder(parts.tokenizer(folder, manifest), manifest, settings)
         self.embedding_dim = self._embedder.dimension
         self._output = _embedding_output(self._graph_outputs)
         self._id_types = {tensor.name: _id_type(tensor) for tensor in self._graph_inputs}

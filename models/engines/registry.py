@@ -8,12 +8,13 @@ from importlib import import_module
 from pathlib import Path
 
 from models.engines.base import Engine, EngineSettings
+from models.engines.parts import FRESH, Parts
 from models.errors import ConfigError
 from models.manifest import Manifest
 from models.spec import EngineName
 from models.types import Task, WeightFormat
 
-EngineFactory = Callable[[Path, Manifest, EngineSettings], Engine]
+EngineFactory = Callable[[Path, Manifest, EngineSettings, Parts], Engine]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +44,16 @@ def resolve_engine(manifest: Manifest, wanted: EngineName | None) -> EngineName:
     return _find(manifest, wanted).engine
 
 
-def create_engine(name: EngineName, folder: Path, manifest: Manifest, settings: EngineSettings) -> Engine:
-    """Load the model. Blocks until the engine is ready; ConfigError when it cannot serve the model."""
+def create_engine(
+    name: EngineName, folder: Path, manifest: Manifest, settings: EngineSettings, parts: Parts = FRESH
+) -> Engine:
+    """Load the model, made of ``parts``. Blocks until the engine is ready.
+
+    ConfigError when it cannot serve the model.
+    """
     module, _, class_name = _find(manifest, name).target.partition(":")
     factory: EngineFactory = getattr(import_module(module), class_name)
-    return factory(folder, manifest, settings)
+    return factory(folder, manifest, settings, parts)
 
 
 def _find(manifest: Manifest, wanted: EngineName | None) -> _Entry:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from tokenizers import Tokenizer
 
 from models.engines.base import EngineSettings
 from models.engines.pooling import Vectors, l2_normalize, pool
@@ -22,10 +22,10 @@ Forward = Callable[[TokenBatch], npt.NDArray[np.floating]]
 class TextEmbedder:
     """Tokenises, batches, pools and normalises as the manifest says. ConfigError when it does not say."""
 
-    def __init__(self, folder: Path, manifest: Manifest, settings: EngineSettings) -> None:
+    def __init__(self, tokenizer: Tokenizer, manifest: Manifest, settings: EngineSettings) -> None:
         self._facts = _embedding_facts(manifest)
         max_tokens = min(self._facts.max_tokens, settings.max_model_len)
-        self._tokenizer = TextTokenizer(folder, max_tokens=max_tokens)
+        self._tokenizer = TextTokenizer(tokenizer, max_tokens=max_tokens)
         self._max_batch_size = settings.max_batch_size
 
     @property

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from models.errors import ConfigError, ContextLengthError, InvalidRequestError
-
-TOKENIZER_FILE = "tokenizer.json"
+from models.errors import ContextLengthError, InvalidRequestError
 
 TextOrIds = str | tuple[int, ...]
 Ids = npt.NDArray[np.int64]
@@ -31,16 +28,8 @@ class TokenBatch:
 class TextTokenizer:
     """The model's own ``tokenizer.json``, with a limit in tokens in place of silent truncation."""
 
-    def __init__(self, folder: Path, *, max_tokens: int) -> None:
-        path = folder / TOKENIZER_FILE
-        if not path.is_file():
-            raise ConfigError(
-                f"{folder.name} has no {TOKENIZER_FILE}",
-                remedy="name a source that has one as this model's 'tokenizer', and import it again",
-            )
-        self._tokenizer = Tokenizer.from_file(str(path))
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
+    def __init__(self, tokenizer: Tokenizer, *, max_tokens: int) -> None:
+        self._tokenizer = tokenizer
         self._vocab_size = self._tokenizer.get_vocab_size()
         self._max_tokens = max_tokens
 

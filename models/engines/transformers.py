@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel
+from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 from transformers.generation.configuration_utils import ContinuousBatchingConfig
 from transformers.generation.continuous_batching import ContinuousBatchingManager
 from transformers.generation.continuous_batching.cache import PagedAttentionCache
@@ -18,7 +18,7 @@ from transformers.generation.continuous_batching.requests import GenerationOutpu
 from models.engines.base import EngineSettings
 from models.engines.cuda_memory import limit_cuda_memory
 from models.engines.detokenize import IncrementalDetokenizer
-from models.engines.pretrained import load_pretrained
+from models.engines.parts import FRESH, Parts
 from models.engines.prompts import PromptEncoder
 from models.engines.sampling import build_processors, logits_arguments
 from models.engines.stop import StopMatcher
@@ -47,13 +47,13 @@ class TransformersEngine:
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
 
-    def __init__(self, folder: Path, manifest: Manifest, settings: EngineSettings) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, settings: EngineSettings, parts: Parts = FRESH) -> None:
         torch.set_num_threads(settings.num_threads)
         limit_cuda_memory(settings)
         self._id = manifest.id
         self._settings = settings
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = load_pretrained(AutoModelForCausalLM, folder, manifest, settings.device)
+        tokenizer = parts.chat_tokenizer(folder, manifest)
+        model = parts.model(AutoModelForCausalLM, folder, manifest, settings.device)
         self._vocab_size: int = model.config.get_text_config().vocab_size
         self._prompts = PromptEncoder(tokenizer, self._vocab_size, settings.max_model_len)
         self._tokenizer = tokenizer.backend_tokenizer

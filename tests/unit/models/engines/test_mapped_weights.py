@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from models.engines.mapped_weights import mapped_ranges, private_weight_bytes
+from models.engines.mapped_weights import FileMappings, FilePosition, private_weight_bytes
 from models.engines.pretrained import load_pretrained
 from models.manifest import Manifest
 from models.types import Task, WeightFormat
@@ -40,11 +40,21 @@ def manifest_of(folder: Path, *, shared_weight_bytes: int | None = None) -> Mani
     )
 
 
-def test_the_mappings_below_a_folder_in_order() -> None:
-    assert mapped_ranges(MAPS, Path("/store/m/1")) == [
-        range(0x7F0000002000, 0x7F0000004000),
-        range(0x7F0000008000, 0x7F0000009000),
-    ]
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        (0x7F0000001FFF, None),
+        (0x7F0000002000, FilePosition(Path("/store/m/1/model.safetensors"), 0)),
+        (0x7F0000003FFF, FilePosition(Path("/store/m/1/model.safetensors"), 0x1FFF)),
+        (0x7F0000004000, None),
+        (0x7F0000008001, FilePosition(Path("/store/m/1/with space.safetensors (deleted)"), 0x2001)),
+        (0x7F000000A000, None),
+        (0, None),
+    ],
+)
+def test_what_lies_at_an_address(tmp_path: Path, address: int, found: FilePosition | None) -> None:
+    (tmp_path / "maps").write_bytes(MAPS)
+    assert FileMappings.below(Path("/store/m/1"), tmp_path / "maps").find(address) == found
 
 
 def test_a_cast_copies_every_weight(tmp_path: Path) -> None:

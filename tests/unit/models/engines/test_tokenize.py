@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.engines.parts import FRESH
 from models.engines.tokenize import TextTokenizer, batches
 from models.errors import ContextLengthError, InvalidRequestError
+from models.types import Task, WeightFormat
 from tests.unit.models.engines import models_for_tests as tiny
 
 ENCODED = st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=9).map(tuple), max_size=20)
@@ -18,7 +20,8 @@ ENCODED = st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=9).map(tuple
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> TextTokenizer:
     folder = tmp_path_factory.mktemp("tokenizer")
     tiny.write_tokenizer(folder)
-    return TextTokenizer(folder, max_tokens=6)
+    manifest = tiny.manifest_of(folder, WeightFormat.ONNX, Task.EMBED)
+    return TextTokenizer(FRESH.tokenizer(folder, manifest), max_tokens=6)
 
 
 @given(encoded=ENCODED, max_batch_size=st.integers(1, 6))
