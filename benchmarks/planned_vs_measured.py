@@ -175,7 +175,7 @@ def _sample(case: Case, plan: MemoryPlan, ready: Reading, peak: Reading) -> Plan
         planned_bytes=plan.total_bytes,
         peak_bytes=peak.high_bytes,
         weights_bytes=peak.parts["weights"],
-        compared=compare(plan, ready, peak),
+        compared=compare(plan.terms, ready, peak),
     )
 
 

@@ -23,19 +23,23 @@ METHOD = (
     "Models: MiniLM, MiniLM as int8 ONNX, SmolLM2-135M (float32); 20 BERT, 15 Llama and 12 ONNX encoders",
     "Random weights in the latter, 6 to 7 million each",
     "Requests: 16 tokens in, a vector or 12 greedy tokens out",
-    "Budget of a replica: the runtime and 20 times the mean planned size of the random models",
+    "Budget of a replica: the runtime, all tokenizers and 20 times the mean planned size of the random models",
     "Right: the same text, or a vector within 1e-4, as transformers or ONNX Runtime compute it by themselves",
     "Answers: models chosen by Zipf's law from a fixed seed; a refusal counts as lost",
-    "Latencies: one warm BERT, one request after the other, over Serve handles from one process",
-    "Loads: a stream of requests, each for a cold model, one after the other, in the pool all on one replica",
-    "Any models: with MiniLM and SmolLM2, whose tokenizers hold Python's interpreter lock for 15 to 60 ms",
-    "multiplexed: at most 20 models in a replica, the same engines and warm-up, loaded in threads",
+    "Latencies: one warm BERT, one request after the other, over Serve handles",
+    "Beside others: requests from another process, one after the other, for a vector or one token of 16",
+    "What counts: the warm model's requests during which one of the others was under way",
+    "Loads: each of the others is cold, without a pause, in the pool all on the warm model's replica",
+    "Warm models: the same three, which stay; any models: those of MiniLM and SmolLM2 on the replica too",
+    "multiplexed: 20 models in a replica, the same engines and warm-up, transformers' loading, in threads",
+    "multiplexed loads on both replicas, so that only half of it is beside the warm model",
     "Both stand in one Ray and are asked in turn, in alternating order",
 )
 _BESIDE: Mapping[str, Callable[[Window], Latencies]] = {
     "idle": lambda each: each.idle,
-    "beside random models": lambda each: each.beside_random,
-    "beside any models": lambda each: each.beside_any,
+    "beside warm models": lambda each: each.beside_warm,
+    "beside loads of random models": lambda each: each.beside_random,
+    "beside loads of any models": lambda each: each.beside_any,
 }
 _LATENCIES: Metrics[Latencies] = {"p50": lambda each: each.p50_s, "p99": lambda each: each.p99_s}
 
@@ -77,7 +81,7 @@ def answer_table(answers: Sequence[SideAnswers]) -> Table:
 
 
 def slowdown_table(windows: Sequence[Window]) -> Table:
-    """The same model in the same minute, with loads beside it and without."""
+    """The same model in the same minute, beside others and alone."""
     pairs = [
         Pair(f"{side}, {label}", [get(each) for each in found], [each.idle for each in found])
         for side in SIDES
@@ -85,7 +89,7 @@ def slowdown_table(windows: Sequence[Window]) -> Table:
         for label, get in _BESIDE.items()
         if label != "idle"
     ]
-    return ratios("The warm model while others are loaded, over the same while nothing is", pairs, _LATENCIES)
+    return ratios("The warm model beside others, over the same alone", pairs, _LATENCIES)
 
 
 def beside_table(windows: Sequence[Window]) -> Table:
@@ -108,7 +112,7 @@ def latency_table(windows: Sequence[Window]) -> Table:
         "p50 ms": lambda each: 1000 * each.p50_s,
         "p99 ms": lambda each: 1000 * each.p99_s,
         "requests": lambda each: each.num_requests,
-        "cold requests": lambda each: each.num_loads,
+        "of others": lambda each: each.num_others,
     }
     return medians("Medians of the rounds", series, metrics)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import logging
 import time
@@ -12,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.pool_models import Answer, Case
-from benchmarks.pool_samples import Answers, Latencies
+from benchmarks.pool_samples import Answers, Span
 from deployments.dataplane.clients import ModelClient
 from models.errors import StowageError
 from models.types import EmbeddingRequest, GenerationRequest
@@ -22,13 +23,13 @@ logger = logging.getLogger(__name__)
 GetClient = Callable[[Case], ModelClient]
 
 
-async def ask(client: ModelClient, case: Case, number: int) -> Answer:
+async def ask(client: ModelClient, request: EmbeddingRequest | GenerationRequest, request_id: str) -> Answer:
     """One request. StowageError, or whatever else the other side raises."""
-    if isinstance(case.request, EmbeddingRequest):
-        vector: Answer = (await client.embed(case.request)).vectors[0]
+    if isinstance(request, EmbeddingRequest):
+        vector: Answer = (await client.embed(request)).vectors[0]
         return vector
-    request: GenerationRequest = replace(case.request, request_id=f"{case.version}-{number}")
-    return "".join([chunk.text async for chunk in client.generate(request)])
+    chunks = client.generate(replace(request, request_id=request_id))
+    return "".join([chunk.text async for chunk in chunks])
 
 
 async def ask_all(cases: Sequence[Case], get_client: GetClient, num_requests: int, num_clients: int) -> Answers:
@@ -42,25 +43,48 @@ async def ask_all(cases: Sequence[Case], get_client: GetClient, num_requests: in
     return Answers(right, wrong, lost, time.perf_counter() - began)
 
 
-async def warm_latencies(warm: Case, cold: Sequence[Case], get_client: GetClient, duration_s: float) -> Latencies:
-    """The warm model is asked one request after the other; beside it one cold model after the other, if any."""
-    await ask(get_client(warm), warm, 0)
-    asked: list[Case] = []
-    loads = asyncio.create_task(_ask_in_turn(cold, get_client, asked))
-    taken: list[float] = []
-    give_up_at = time.perf_counter() + duration_s
-    while (began := time.perf_counter()) < give_up_at:
-        await ask(get_client(warm), warm, len(taken) + 1)
-        taken.append(time.perf_counter() - began)
-    loads.cancel()
-    await asyncio.gather(loads, return_exceptions=True)
-    return Latencies(float(np.quantile(taken, 0.5)), float(np.quantile(taken, 0.99)), len(taken), len(asked))
+async def ask_for(client: ModelClient, case: Case, duration_s: float) -> list[Span]:
+    """One model, one request after the other, for as long as told."""
+    spans: list[Span] = []
+    give_up_at = time.monotonic() + duration_s
+    while (began := time.monotonic()) < give_up_at:
+        await ask(client, case.request, f"{case.version}-{len(spans)}")
+        spans.append(Span(began, time.monotonic()))
+    return spans
 
 
-async def _ask_in_turn(cases: Sequence[Case], get_client: GetClient, asked: list[Case]) -> None:
-    for case in itertools.cycle(cases):
-        await ask(get_client(case), case, len(asked))
-        asked.append(case)
+class Stream:
+    """Requests for one model after the other, asked from a process of its own, as a Ray actor."""
+
+    def __init__(self, connect: Callable[[], GetClient]) -> None:
+        freeze()
+        self._get_client = connect()
+        self._spans: list[Span] = []
+        self._asking: asyncio.Task[None] | None = None
+
+    async def start(self, cases: Sequence[Case]) -> None:
+        """Ask on until ``stop``, each for the least."""
+        self._spans = []
+        self._asking = asyncio.create_task(self._ask_in_turn(cases))
+
+    async def stop(self) -> list[Span]:
+        """The requests that were answered."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
+        return self._spans
+
+    async def _ask_in_turn(self, cases: Sequence[Case]) -> None:
+        for number, case in enumerate(itertools.cycle(cases)):
+            began = time.monotonic()
+            await ask(self._get_client(case), case.shortest, f"{case.version}-cold-{number}")
+            self._spans.append(Span(began, time.monotonic()))
+
+
+def freeze() -> None:
+    """Leave what is imported out of garbage collection, which would hold up this process for 0.3 s."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _take_turns(
@@ -70,7 +94,7 @@ async def _take_turns(
     for number, index in turns:
         case = cases[index]
         try:
-            answer = await ask(get_client(case), case, number)
+            answer = await ask(get_client(case), case.request, f"{case.version}-{number}")
         except StowageError as error:
             logger.warning("Lost: %s", error)
             lost += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,13 @@ class Case:
     def is_random(self) -> bool:
         """Not one of the demonstration models, whose tokenizers are large."""
         return self.version.name.startswith(("bert-", "llama-", "graph-"))
+
+    @property
+    def shortest(self) -> EmbeddingRequest | GenerationRequest:
+        """The least that the model can be asked for: one token instead of all."""
+        if isinstance(self.request, EmbeddingRequest):
+            return self.request
+        return replace(self.request, sampling=replace(self.request.sampling, max_tokens=1))
 
     def is_answered_by(self, answer: Answer) -> bool:
         """Text must be the same; vectors as near as float32 in another order of summation allows."""

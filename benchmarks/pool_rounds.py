@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,17 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from benchmarks.multiplexed import NUM_MODELS, Multiplexed
-from benchmarks.pool_load import GetClient, ask_all, warm_latencies
+from benchmarks.pool_load import GetClient, Stream, ask, ask_all, ask_for, freeze
 from benchmarks.pool_models import NUM_REAL, Case, Subject, write_subjects
-from benchmarks.pool_samples import Effort, Found, ReplicaSample, SideAnswers, Window
+from benchmarks.pool_samples import Effort, Found, Latencies, ReplicaSample, SideAnswers, Window
 from deployments.handles import ServeClient
 from deployments.importing import ensure_imported
 from deployments.live_nodes import live_nodes
 from deployments.options import pool_options
 from deployments.planning import plan_model
 from deployments.pool.rendezvous import rank
-from deployments.pool_app import build_pool, one_of_each_kind
+from deployments.pool.warm_up import plan_warm_up
+from deployments.pool_app import build_pool
 from deployments.pool_args import PoolArgs
 from deployments.pool_replica import PoolStats
 from models.manifest import Manifest
@@ -34,6 +36,7 @@ from models.process_memory import read_process_memory
 
 SIDES = ("pool", "multiplexed")
 NUM_REPLICAS = 2
+NUM_WARM = 3
 
 
 class Sides:
@@ -95,9 +98,9 @@ def _pool_args(subjects: Sequence[Subject], store: Path) -> PoolArgs:
         num_cpus=0.1,
         store=str(store),
     )
-    pool = plan_pool(_plans(args)[1], frozenset(), 1 << 50)
+    pool = plan_pool(*_plans(args), frozenset(), 1 << 50)
     random = [pool.sizes[subject.spec.id] for subject in subjects[NUM_REAL:]]
-    memory = pool.runtime_bytes + NUM_MODELS * sum(random) // len(random)
+    memory = pool.budget_bytes - pool.room_bytes + NUM_MODELS * sum(random) // len(random)
     return args.model_copy(update={"memory": ByteSize(memory)})
 
 
@@ -115,29 +118,33 @@ def _start(args: PoolArgs) -> None:
     """The pool as ``serve run`` would build it; the other side with the same arguments and options."""
     serve.run(build_pool(args), name="pool", route_prefix=None)
     manifests, plans = _plans(args)
-    plan = plan_pool(plans, args.pinned, int(args.memory))
+    plan = plan_pool(manifests, plans, args.pinned, int(args.memory))
     deployment = serve.deployment(**pool_options(args))(Multiplexed)
-    serve.run(
-        deployment.bind(args, plan, one_of_each_kind(manifests, plans)), name="multiplexed", route_prefix=None
-    )
+    serve.run(deployment.bind(args, plan, plan_warm_up(manifests, plans)), name="multiplexed", route_prefix=None)
 
 
 async def _ask_both(sides: Sides, cases: Sequence[Case], args: PoolArgs, effort: Effort) -> Found:
+    freeze()
     answers = []
     for side in SIDES:
         print(f"{side}: {effort.num_requests} requests", flush=True)
         asked = await ask_all(cases, sides.clients(side), effort.num_requests, effort.num_clients)
         answers.append(SideAnswers(side, asked))
-    streams = {"pool": _on_one_replica(cases, sorted(await sides.pool_stats())), "multiplexed": cases}
-    warm = next(case for case in streams["pool"] if case.version.name.startswith("bert"))
+    asked_of = {"pool": _on_one_replica(cases, sorted(await sides.pool_stats())), "multiplexed": cases}
+    warm = next(case for case in asked_of["pool"] if case.version.name.startswith("bert"))
+    streams = {side: ray.remote(Stream).options(num_cpus=0).remote(partial(_connect, side)) for side in SIDES}
     windows = []
     for number in range(effort.num_rounds):
         for side in SIDES if number % 2 else reversed(SIDES):
             print(f"round {number}, {side}", flush=True)
-            cold = [case for case in streams[side] if case is not warm]
-            windows.append(await _window(side, warm, cold, sides, effort.window_s))
+            others = [case for case in asked_of[side] if case is not warm]
+            windows.append(await _window(side, warm, others, sides.clients(side), streams[side], effort.window_s))
     stats = await sides.pool_stats()
     return Found(answers, windows, [_measured(each, args) for each in stats.values()])
+
+
+def _connect(side: str) -> GetClient:
+    return Sides().clients(side)
 
 
 def _on_one_replica(cases: Sequence[Case], replicas: Sequence[str]) -> list[Case]:
@@ -148,14 +155,25 @@ def _on_one_replica(cases: Sequence[Case], replicas: Sequence[str]) -> list[Case
     return max(by_replica.values(), key=len)
 
 
-async def _window(side: str, warm: Case, cold: Sequence[Case], sides: Sides, duration_s: float) -> Window:
-    get_client = sides.clients(side)
-    random = [case for case in cold if case.is_random]
+async def _window(
+    side: str, warm: Case, others: Sequence[Case], get_client: GetClient, stream: Any, duration_s: float
+) -> Window:
+    """``stream`` is the actor that asks the others."""
+    random = [case for case in others if case.is_random]
+
+    async def beside(cases: Sequence[Case]) -> Latencies:
+        for case in (*cases[:NUM_WARM], warm):
+            await ask(get_client(case), case.shortest, f"{case.version}-before")
+        await stream.start.remote(cases)
+        spans = await ask_for(get_client(warm), warm, duration_s)
+        return Latencies.of(spans, await stream.stop.remote())
+
     return Window(
         side,
-        idle=await warm_latencies(warm, (), get_client, duration_s),
-        beside_random=await warm_latencies(warm, random, get_client, duration_s),
-        beside_any=await warm_latencies(warm, cold, get_client, duration_s),
+        idle=Latencies.of(await ask_for(get_client(warm), warm, duration_s)),
+        beside_warm=await beside(random[:NUM_WARM]),
+        beside_random=await beside(random),
+        beside_any=await beside(others),
     )
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +20,33 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """A request from its beginning to its answer, in seconds of the machine's monotonic clock."""
+
+    began_s: float
+    ended_s: float
+
+    def overlaps(self, other: Span) -> bool:
+        return self.began_s < other.ended_s and other.began_s < self.ended_s
+
+
+@dataclass(frozen=True, slots=True)
 class Latencies:
-    """Of one warm model, in seconds, over ``num_requests``. ``num_loads``: requests for cold models meanwhile."""
+    """Of one warm model, in seconds, over ``num_requests``, during each of which a request of others was waiting.
+
+    There were ``num_others`` of those; without any it is the model alone.
+    """
 
     p50_s: float
     p99_s: float
     num_requests: int
-    num_loads: int
+    num_others: int
+
+    @classmethod
+    def of(cls, spans: Sequence[Span], others: Sequence[Span] = ()) -> Self:
+        beside = [each for each in spans if not others or any(map(each.overlaps, others))]
+        taken = [each.ended_s - each.began_s for each in beside]
+        return cls(float(np.quantile(taken, 0.5)), float(np.quantile(taken, 0.99)), len(taken), len(others))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +69,12 @@ class SideAnswers:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One side in one round: the warm model while nothing is loaded, while random models are, while any are."""
+    """One side in one round: the warm model alone, beside others that are warm, beside loads of random models and
+    of any."""
 
     side: str
     idle: Latencies
+    beside_warm: Latencies
     beside_random: Latencies
     beside_any: Latencies
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from cluster.live.dashboard import DEFAULT_ADDRESS, Dashboard, LiveApplication, read_token
-from cluster.live.replica_metrics import ReplicaMemory, fetch_metrics, replica_memory, starting
+from cluster.live.replica_metrics import ReplicaMemory, fetch_metrics, replica_memory, starting, without_share
 from cluster.terminal.options import JsonOption
 from cluster.terminal.render import print_json, print_table
 from models.memory.plan import format_bytes
@@ -26,11 +26,13 @@ _NUMBERS = ("replicas", "planned", "measured", "peak", "deviation")
 
 @dataclass(frozen=True, slots=True)
 class LiveModel:
-    """One application, what its replicas have reported, and where one of them is on its way up."""
+    """One application, what its replicas have reported, where one of them is on its way up, and what else is to
+    be said of them."""
 
     application: LiveApplication
     memory: tuple[ReplicaMemory, ...] = ()
     starting: str | None = None
+    note: str | None = None
 
     @property
     def version(self) -> VersionId | None:
@@ -49,7 +51,7 @@ def status(
 ) -> None:
     """Show what is live: applications, versions, replicas, state and the reason for it; memory of one replica as
     planned, as measured now and at most (of several replicas the largest), and the deviation of the peak from the
-    plan. OVER marks a replica beyond its budget.
+    plan. A pool is planned at what it hosts now. OVER marks a replica beyond its budget.
 
     Asks Ray's dashboard, and for what was measured the metrics endpoint of each node. For a cluster with token
     authentication the token is looked for where Ray itself looks: RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH,
@@ -78,8 +80,11 @@ def live_models(
     found: dict[str, list[ReplicaMemory]] = {}
     for each in replica_memory(metrics.samples, {app.name: app.replicas for app in applications}):
         found.setdefault(each.application, []).append(each)
-    waiting = starting(metrics.samples)
-    models = [LiveModel(app, tuple(found.get(app.name, ())), waiting.get(app.name)) for app in applications]
+    waiting, notes = starting(metrics.samples), without_share(metrics.samples)
+    models = [
+        LiveModel(app, tuple(found.get(app.name, ())), waiting.get(app.name), notes.get(app.name))
+        for app in applications
+    ]
     return models, metrics.problems
 
 
@@ -91,7 +96,7 @@ def status_row(model: LiveModel) -> tuple[str, ...]:
         version.version if version else "-",
         app.state,
         f"{app.num_running}/{app.num_target}",
-        _size(app.planned_bytes),
+        _size(max((each.planned["total"] for each in model.memory), default=app.planned_bytes)),
         _size(max((each.measured["total"] for each in model.memory), default=None)),
         _size(max((each.measured["peak"] for each in model.memory), default=None)),
         _deviation(model.memory),
@@ -108,7 +113,9 @@ def _deviation(memory: Sequence[ReplicaMemory]) -> str:
 
 
 def _reason(model: LiveModel) -> str | None:
-    return model.starting if model.starting and model.application.state == "starting" else model.application.reason
+    starts = model.starting and model.application.state == "starting"
+    said = (model.starting if starts else model.application.reason, model.note)
+    return "; ".join(text for text in said if text) or None
 
 
 def _size(size: int | None) -> str:
@@ -122,5 +129,5 @@ def _as_json(model: LiveModel) -> Mapping[str, object]:
         "reason": _reason(model),
         "model": version and version.name,
         "version": version and version.version,
-        "memory": [{**dataclasses.asdict(each), "deviation": each.deviation} for each in model.memory],
+        "memory": [dataclasses.asdict(each) for each in model.memory],
     }

@@ -11,6 +11,8 @@ from models.memory.budget import AUTO, MemoryBudget
 from models.spec import ModelSpec
 from models.store import DEFAULT_STORE
 
+MemoryPolicy = Literal["warn", "shed", "restart"]
+
 
 class Place(Frozen):
     """A place for one replica: the node's name in the plan, and the GPUs of that node, one for each rank."""
@@ -38,7 +40,7 @@ class ModelArgs(ModelSpec):
     memory: MemoryBudget = AUTO
     device: str = "auto"
     compute_share: float | None = Field(default=None, gt=0, le=100)
-    memory_policy: Literal["warn", "shed", "restart"] = "warn"
+    memory_policy: MemoryPolicy = "warn"
     placement: tuple[Place, ...] = ()
 
     @model_validator(mode="after")

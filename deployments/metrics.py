@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from ray import serve
 from ray.util.metrics import Counter, Gauge
 
 from deployments.memory_watch import MemoryReport
-from models.memory.measured import deviation
 from models.memory.plan import MemoryPlan
-from models.types import EngineStats
+from models.types import EngineStats, VersionId
 
 _TAGS = ("application", "replica", "model", "version")
 
@@ -20,7 +19,7 @@ _GAUGES = {
     "planned_bytes": ("Bytes of one term of the plan, of all on the device (total), beside a GPU (host)", "term"),
     "measured_bytes": ("Bytes measured: now (total), at most (peak), and parts of these", "term"),
     "budget_bytes": ("Bytes that the replica may take on its device", None),
-    "deviation_ratio": ("The measured peak over the planned total, less one", None),
+    "deviation_ratio": ("The most measured with what is planned now over the planned total, less one", None),
     "over_budget": ("1 while the replica takes more than its budget, else 0", None),
 }
 _PREFIX = "stowage_memory_"
@@ -50,12 +49,17 @@ class Sample:
 
 
 class MemoryMetrics:
-    """Reports one replica. ``stats`` is asked at each report for the pages of the KV cache in use."""
+    """Reports one replica. ``version`` is what it serves, None of a pool: its labels are empty then.
 
-    def __init__(self, replica: Replica, plan: MemoryPlan, stats: Callable[[], EngineStats]) -> None:
-        tags = {**asdict(replica), "model": plan.id.name, "version": plan.id.version}
-        self._plan = plan
-        self._stats = stats
+    ``engine`` is asked at each report for what the engine knows of its memory, by term.
+    """
+
+    def __init__(
+        self, replica: Replica, version: VersionId | None, engine: Callable[[], Mapping[str, int]]
+    ) -> None:
+        model = {"model": version.name if version else "", "version": version.version if version else ""}
+        tags = {**asdict(replica), **model}
+        self._engine = engine
         self._num_episodes = 0
         self._gauges = {
             name: Gauge(_PREFIX + name, text, (*_TAGS, label) if label else _TAGS)
@@ -67,35 +71,35 @@ class MemoryMetrics:
 
     def report(self, found: MemoryReport) -> None:
         """Set every gauge."""
-        for sample in samples(self._plan, found, self._stats()):
+        for sample in samples(found, self._engine()):
             self._gauges[sample.gauge].set(sample.value, {"term": sample.term} if sample.term else {})
         if found.state.num_episodes > self._num_episodes:
             self._episodes.inc(found.state.num_episodes - self._num_episodes)
             self._num_episodes = found.state.num_episodes
 
 
-def samples(plan: MemoryPlan, found: MemoryReport, stats: EngineStats) -> Iterator[Sample]:
+def samples(found: MemoryReport, engine: Mapping[str, int]) -> Iterator[Sample]:
     """Every gauge's value."""
     planned = {
-        **{term.name: term.bytes for term in plan.terms},
-        "total": plan.total_bytes,
-        "host": plan.host_bytes,
+        **{term.name: term.bytes for term in found.planned.terms},
+        "total": found.planned.total_bytes,
+        "host": found.planned.host_bytes,
     }
     measured = {
         **found.reading.parts,
-        "kv_cache": _kv_bytes_in_use(plan, stats),
+        **engine,
         "total": found.reading.total_bytes,
         "peak": found.peak_bytes,
     }
     yield from (Sample("planned_bytes", size, term) for term, size in planned.items())
     yield from (Sample("measured_bytes", size, term) for term, size in measured.items())
-    yield Sample("budget_bytes", plan.budget_bytes)
-    yield Sample("deviation_ratio", deviation(plan.total_bytes, found.peak_bytes))
+    yield Sample("budget_bytes", found.planned.budget_bytes)
+    yield Sample("deviation_ratio", found.deviation)
     yield Sample("over_budget", int(found.state.over))
 
 
-def _kv_bytes_in_use(plan: MemoryPlan, stats: EngineStats) -> int:
+def kv_cache_in_use(plan: MemoryPlan, stats: EngineStats) -> dict[str, int]:
     """Pages of running requests, at the plan's bytes for each; 0 for an engine without a KV cache."""
     if not stats.num_kv_pages:
-        return 0
-    return plan.term("kv_cache").bytes * stats.num_kv_pages_used // stats.num_kv_pages
+        return {"kv_cache": 0}
+    return {"kv_cache": plan.kv_cache_bytes * stats.num_kv_pages_used // stats.num_kv_pages}

@@ -12,9 +12,10 @@ from deployments.args import ModelArgs
 from deployments.engine_host import EngineHost
 from deployments.engine_start import start_engine
 from deployments.memory_watch import MemoryWatch
-from deployments.metrics import MemoryMetrics, this_replica
+from deployments.metrics import MemoryMetrics, kv_cache_in_use, this_replica
 from models.engines.meters import make_meter
 from models.errors import Refusal
+from models.memory.measured import compare
 from models.memory.plan import MemoryPlan
 from models.types import (
     EmbeddingRequest,
@@ -39,9 +40,16 @@ class Model:
         limits = args.limits.model_copy(update={"max_batch_size": plan.max_batch_size})
         self._host = EngineHost(args.id, started.stored.manifest.task, limits)
         self._host.open(started.engine)
-        metrics = MemoryMetrics(this_replica(), plan, self._host.stats)
+        metrics = MemoryMetrics(this_replica(), plan.id, lambda: kv_cache_in_use(plan, self._host.stats()))
         meter = make_meter(started.stored.folder, plan, started.settings.device)
-        self._watch = MemoryWatch(plan, args.memory_policy, meter, metrics.report)
+        ready = meter.read()
+        self._watch = MemoryWatch(
+            planned=lambda: plan.planned,
+            policy=args.memory_policy,
+            meter=meter,
+            compare=lambda terms, now: compare(terms, ready, now),
+            report=metrics.report,
+        )
         self._watch.start()
 
     def reconfigure(self, user_config: JsonValue) -> None:

@@ -15,14 +15,15 @@ from deployments.importing import ensure_imported
 from deployments.live_nodes import live_nodes
 from deployments.options import pool_options
 from deployments.planning import plan_model
+from deployments.pool.warm_up import plan_warm_up
 from deployments.pool_args import PoolArgs
 from deployments.routing.cards import dump_cards, make_card
 from models.errors import DoesNotFitError
 from models.manifest import Manifest
 from models.memory.calibration import store_overheads
-from models.memory.plan import MemoryPlan, format_bytes
-from models.memory.pool_plan import PoolPlan, check_poolable, plan_pool
-from models.types import ModelCard, VersionId
+from models.memory.plan import format_bytes
+from models.memory.pool_plan import PoolPlan, plan_pool
+from models.types import ModelCard
 
 logger = logging.getLogger("ray.serve")
 
@@ -42,9 +43,7 @@ def build_pool(args: PoolArgs) -> Application:
     overheads = store_overheads(args.store)
     known = zip(models, manifests, strict=True)
     plans = [plan_model(model, manifest, nodes, overheads) for model, manifest in known]
-    for each in zip(manifests, plans, strict=True):
-        check_poolable(*each)
-    plan = plan_pool(plans, args.pinned, int(args.memory))
+    plan = plan_pool(manifests, plans, args.pinned, int(args.memory))
     _check_node(args, max(node.memory_bytes for node in nodes))
     logger.info("Pool %s is planned at %s, %d models.", args.name, format_bytes(plan.budget_bytes), len(models))
     deployment = serve.deployment(
@@ -52,7 +51,7 @@ def build_pool(args: PoolArgs) -> Application:
         request_router_config=_request_router(args),
         user_config=dump_cards(_cards(manifests, plan)),
     )
-    return deployment(Pool).bind(args, plan, one_of_each_kind(manifests, plans))
+    return deployment(Pool).bind(args, plan, plan_warm_up(manifests, plans))
 
 
 def _request_router(args: PoolArgs) -> RequestRouterConfig:
@@ -60,16 +59,6 @@ def _request_router(args: PoolArgs) -> RequestRouterConfig:
         request_router_class=_REQUEST_ROUTER,  # type: ignore[arg-type]
         request_router_kwargs={"spread_above": args.spread_above},
     )
-
-
-def one_of_each_kind(manifests: Sequence[Manifest], plans: Sequence[MemoryPlan]) -> tuple[VersionId, ...]:
-    """The smallest model of each engine and architecture: models of one kind are loaded by the same code."""
-    smallest: dict[tuple[str, str | None], MemoryPlan] = {}
-    for manifest, plan in zip(manifests, plans, strict=True):
-        kind = plan.engine, manifest.architecture.model_type if manifest.architecture else None
-        if kind not in smallest or plan.total_bytes < smallest[kind].total_bytes:
-            smallest[kind] = plan
-    return tuple(plan.id for plan in smallest.values())
 
 
 def _cards(manifests: Sequence[Manifest], plan: PoolPlan) -> list[ModelCard]:

@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import ByteSize, Field, model_validator
 
-from deployments.args import ModelArgs
+from deployments.args import MemoryPolicy, ModelArgs
 from models.manifest import Frozen, Name
 from models.spec import ModelSpec
 from models.store import DEFAULT_STORE
@@ -39,6 +39,7 @@ class PoolArgs(Frozen):
     hold_s: float = Field(default=30, gt=0)
     max_queued_requests: int = Field(default=128, gt=0)
     spread_above: int = Field(default=8, gt=0)
+    memory_policy: MemoryPolicy = "warn"
 
     @model_validator(mode="after")
     def _check_models(self) -> Self:

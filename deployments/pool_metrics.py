@@ -19,23 +19,32 @@ _COUNTERS = {
     "hits": "Requests that found their model loaded",
     "loads": "How often the model was loaded",
     "failures": "How often the model could not be loaded",
-    "evictions": "How often the model was closed to make room, or because it was broken",
+    "evictions": "How often the model was closed: to make room, because it was broken, or to shed",
+}
+_GAUGES = {
+    "resident_bytes": "Planned bytes of the model while it is loaded",
+    "planned_weights_bytes": "Planned bytes of the model's mapped weights while it is loaded",
+    "measured_weights_bytes": "Bytes of the model's mapped weights that are in memory",
 }
 
 
 class PoolMetrics:
     """Counts for one replica, each model by itself; ``totals`` are the counts of all of them together.
 
-    ``sizes`` are the planned bytes of each model: what it is counted with while it is resident.
+    ``sizes`` are the planned bytes of each model: what it is counted with while it is resident. ``mapped_sizes``
+    are those of its mapped weights, of the models that have any.
     """
 
-    def __init__(self, replica: Replica, sizes: Mapping[VersionId, int]) -> None:
+    def __init__(
+        self, replica: Replica, sizes: Mapping[VersionId, int], mapped_sizes: Mapping[VersionId, int]
+    ) -> None:
         self.totals: Totals[str] = Totals()
         self._sizes = sizes
+        self._mapped_sizes = mapped_sizes
         self._counters = {name: Counter(_PREFIX + name, text, _TAGS) for name, text in _COUNTERS.items()}
         self._seconds = Histogram(_PREFIX + "load_seconds", "Time of one load", _LOAD_BOUNDARIES_S, _TAGS)
-        self._resident = Gauge(_PREFIX + "resident_bytes", "Planned bytes of the model while it is loaded", _TAGS)
-        for metric in (*self._counters.values(), self._seconds, self._resident):
+        self._gauges = {name: Gauge(_PREFIX + name, text, _TAGS) for name, text in _GAUGES.items()}
+        for metric in (*self._counters.values(), *self._gauges.values(), self._seconds):
             metric.set_default_tags(asdict(replica))
 
     def hit(self, model: VersionId) -> None:
@@ -44,14 +53,26 @@ class PoolMetrics:
     def loaded(self, model: VersionId, seconds: float) -> None:
         self._count("loads", model)
         self._seconds.observe(seconds, _tags(model))
-        self._resident.set(self._sizes[model], _tags(model))
+        self._set_planned(model, is_loaded=True)
 
     def failed(self, model: VersionId) -> None:
         self._count("failures", model)
 
     def evicted(self, model: VersionId) -> None:
         self._count("evictions", model)
-        self._resident.set(0, _tags(model))
+        self._set_planned(model, is_loaded=False)
+
+    def measured(self, files: Mapping[str, int]) -> None:
+        """``files``: the bytes in memory of each mapped weight file, by its path in the store."""
+        for model in self._mapped_sizes:
+            folder = f"{model.name}/{model.version}/"
+            size = sum(size for path, size in files.items() if path.startswith(folder))
+            self._gauges["measured_weights_bytes"].set(size, _tags(model))
+
+    def _set_planned(self, model: VersionId, *, is_loaded: bool) -> None:
+        self._gauges["resident_bytes"].set(self._sizes[model] * is_loaded, _tags(model))
+        if model in self._mapped_sizes:
+            self._gauges["planned_weights_bytes"].set(self._mapped_sizes[model] * is_loaded, _tags(model))
 
     def _count(self, name: str, model: VersionId) -> None:
         self.totals[name] += 1

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -14,15 +15,22 @@ from pydantic import JsonValue
 from ray import serve
 
 from deployments.engine_host import EngineHost
-from deployments.metrics import this_replica
+from deployments.memory_watch import MemoryReport
+from deployments.metrics import MemoryMetrics, this_replica
 from deployments.pool.cache import CacheLimits, ModelCache
 from deployments.pool.ledger import ByteLedger
+from deployments.pool.warm_up import WarmUp
 from deployments.pool_args import PoolArgs
 from deployments.pool_loader import EngineLoader
+from deployments.pool_memory import PoolMemory
 from deployments.pool_metrics import PoolMetrics
+from models.engines.kept_parts import KeptParts
+from models.engines.meters import ProcessMeter
+from models.engines.parts import FRESH
 from models.errors import EngineError, ModelUnavailableError, Refusal
 from models.memory.plan import format_bytes
 from models.memory.pool_plan import PoolPlan
+from models.store import open_store
 from models.types import (
     EmbeddingRequest,
     EmbeddingResult,
@@ -34,6 +42,10 @@ from models.types import (
 )
 
 logger = logging.getLogger("ray.serve")
+
+# A request passes through half a dozen threads of this process, and at each waits for the interpreter lock: by
+# default 5 ms where another thread computes in Python.
+_SWITCH_INTERVAL_S = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +68,33 @@ class Pool:
     A refusal is an answer, not raised: Serve would log it, with its traceback, as a failure of the replica.
     """
 
-    async def __init__(self, args: PoolArgs, plan: PoolPlan, kinds: Sequence[VersionId]) -> None:  # type: ignore[misc]
-        """``kinds`` has one model of each kind, for the warm-up."""
-        loader = EngineLoader(args.model_args(), plan.models)
-        self._metrics = PoolMetrics(this_replica(), plan.sizes)
+    async def __init__(self, args: PoolArgs, plan: PoolPlan, warm_up: WarmUp) -> None:  # type: ignore[misc]
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        loader = EngineLoader(args.model_args(), plan.models, KeptParts(FRESH))
+        self._metrics = PoolMetrics(this_replica(), plan.sizes, plan.mapped_sizes)
+        self._memory_metrics = MemoryMetrics(this_replica(), None, dict)
         self._ledger = ByteLedger(plan.room_bytes, plan.sizes, plan.pinned)
         limits = CacheLimits(args.num_loads, args.hold_s, args.max_queued_requests)
         self._cache = ModelCache(self._ledger, loader, limits, self._metrics, time.monotonic)
-        await asyncio.to_thread(loader.warm_up, kinds)
+        await asyncio.to_thread(loader.warm_up, warm_up)
         for version in sorted(plan.pinned):
             await self._pin(version)
+        self._memory = PoolMemory(
+            planned=lambda: plan.planned(args.application, self._ledger.held),
+            policy=args.memory_policy,
+            meter=ProcessMeter(open_store(args.store).root),
+            cache=self._cache,
+            report=self._report,
+        )
+        self._memory.watch.start()
         logger.info("Pool %s has %s for its models.", args.name, format_bytes(plan.room_bytes))
 
     def reconfigure(self, user_config: JsonValue) -> None:
         """The user_config has the cards of the models, for the router to read; the replica has no use for it."""
 
     async def check_health(self) -> None:
-        """Closes broken models, one by one; the others serve on."""
+        """Closes broken models, one by one; the others serve on. EngineError when all are to be replaced."""
+        self._memory.watch.check()
         await self._cache.drop_broken(_is_broken)
 
     def stats(self) -> PoolStats:
@@ -113,13 +135,23 @@ class Pool:
             return error
 
     def _asked(self) -> VersionId:
-        """The model that the call is for. It may be new in the pool while this replica is still an older one."""
+        """The model that the call is for. It may be new in the pool while this replica is still an older one.
+
+        ModelUnavailableError when it is unknown, or new work of it is shed.
+        """
         version = VersionId.parse(serve.get_multiplexed_model_id())
         if not self._ledger.knows(version):
             raise ModelUnavailableError(
                 f"this replica has no model {version}: it is being replaced", retry_after_s=5
             )
+        if refusal := self._memory.admit(version):
+            raise refusal
         return version
+
+    def _report(self, found: MemoryReport) -> None:
+        """Called by the watch, on its thread."""
+        self._memory_metrics.report(found)
+        self._metrics.measured(found.reading.files)
 
     async def _pin(self, version: VersionId) -> None:
         try:
@@ -127,6 +159,11 @@ class Pool:
                 pass
         except ModelUnavailableError:
             logger.exception("Pinned model %s is not loaded; the pool serves the others.", version)
+
+    def __del__(self) -> None:
+        memory: PoolMemory | None = getattr(self, "_memory", None)
+        if memory is not None:
+            memory.watch.close()
 
 
 def _is_broken(host: EngineHost) -> bool:

@@ -29,6 +29,11 @@ class RemoteStore:
         self._cache = cache
         self._progress = progress or NoProgress()
 
+    @property
+    def root(self) -> Path:
+        """The folder of the cache."""
+        return self._cache.root
+
     def get(self, version: VersionId) -> StoredModel:
         """The version, downloaded and verified unless the cache holds it. VersionNotFoundError."""
         manifest = self.manifest(version)
@@ -37,6 +42,10 @@ class RemoteStore:
             return cached
         with self._exclusive(version):
             return self._cached(manifest) or self._download(manifest)
+
+    def holds(self, version: VersionId) -> bool:
+        """Whether the cache has the version, whatever the bucket has."""
+        return self._cache.holds(version)
 
     def manifest(self, version: VersionId) -> Manifest:
         """The version's manifest, read from the bucket. VersionNotFoundError."""

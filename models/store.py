@@ -33,8 +33,15 @@ DEFAULT_CACHE = "~/.stowage/cache"
 class Store(Protocol):
     """Immutable model versions. All methods raise StoreError or one of its children."""
 
+    @property
+    def root(self) -> Path:
+        """The folder of this machine that has, or will have, a version's files in ``name/version``."""
+
     def get(self, version: VersionId) -> StoredModel:
         """The version, with its files on this machine. VersionNotFoundError names those that are there."""
+
+    def holds(self, version: VersionId) -> bool:
+        """Whether the version's files are on this machine."""
 
     def manifest(self, version: VersionId) -> Manifest:
         """The version's manifest; no weights are moved for it. VersionNotFoundError."""

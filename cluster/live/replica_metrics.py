@@ -11,13 +11,23 @@ from prometheus_client.parser import text_string_to_metric_families
 from cluster.live.dashboard import Dashboard
 from cluster.live.http_get import UnreachableError, get
 from models.errors import StowageError
-from models.memory.measured import deviation
 
 _OURS = "ray_stowage_"
 _MEMORY = f"{_OURS}memory_"
 _STARTING = f"{_OURS}engine_starting"
+_SHARE_KEPT = f"{_OURS}compute_share_kept"
 _TIMEOUT_S = 5.0
 _MOST_AT_ONCE = 32
+
+# What every report has, by metric and term.
+_NEEDED = {
+    ("planned_bytes", "total"),
+    ("measured_bytes", "total"),
+    ("measured_bytes", "peak"),
+    ("budget_bytes", ""),
+    ("deviation_ratio", ""),
+    ("over_budget", ""),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +49,18 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaMemory:
-    """One replica's bytes, by term of the plan and by what was measured; both have a ``total``."""
+    """One replica's bytes, by term of the plan and by what was measured; both have a ``total``.
+
+    ``deviation`` of the peak from the planned total, of a pool since that has changed last.
+    """
 
     application: str
     replica: str
     budget_bytes: int
     planned: Mapping[str, int] = field(default_factory=dict)
     measured: Mapping[str, int] = field(default_factory=dict)
+    deviation: float = 0.0
     over_budget: bool = False
-
-    @property
-    def deviation(self) -> float:
-        """Of the peak from the planned total."""
-        return deviation(self.planned["total"], self.measured["peak"])
 
 
 def fetch_metrics(dashboard: Dashboard) -> Metrics:
@@ -87,12 +96,23 @@ def starting(samples: Iterable[Sample]) -> dict[str, str]:
     found = {}
     for sample in samples:
         if sample.name == _STARTING and sample.value:
-            label = sample.labels
-            where = f"GPU {label.get('gpu')} of {label.get('node')}"
+            label, where = sample.labels, _gpu(sample)
             behind = f" behind {label['behind']}" if label.get("behind") else ""
             text = f"waits for {where}{behind}" if label.get("state") == "waiting" else f"loads onto {where}"
-            found[f"{label.get('model')}@{label.get('version')}"] = text
+            found[_version(sample)] = text
     return found
+
+
+def without_share(samples: Iterable[Sample]) -> dict[str, str]:
+    """By ``name@version``: where its ``compute_share`` has no effect."""
+    gpus: dict[str, list[str]] = {}
+    for sample in samples:
+        if sample.name == _SHARE_KEPT and not sample.value:
+            gpus.setdefault(_version(sample), []).append(_gpu(sample))
+    return {
+        version: f"compute_share has no effect on {', '.join(sorted(where))}: no MPS daemon runs there"
+        for version, where in gpus.items()
+    }
 
 
 def parse_samples(text: str) -> Iterator[Sample]:
@@ -100,6 +120,14 @@ def parse_samples(text: str) -> Iterator[Sample]:
     ours = "\n".join(line for line in text.splitlines() if line.startswith(_OURS))
     for family in text_string_to_metric_families(ours + "\n"):
         yield from (Sample(each.name, each.labels, each.value) for each in family.samples)
+
+
+def _version(sample: Sample) -> str:
+    return f"{sample.labels.get('model')}@{sample.labels.get('version')}"
+
+
+def _gpu(sample: Sample) -> str:
+    return f"GPU {sample.labels.get('gpu')} of {sample.labels.get('node')}"
 
 
 def _ask(address: str) -> Metrics:
@@ -114,20 +142,20 @@ def _ask(address: str) -> Metrics:
 
 def _replica(application: str, replica: str, samples: Iterable[Sample]) -> ReplicaMemory | None:
     values = {
-        (sample.name.removeprefix(_MEMORY), sample.labels.get("term", "")): int(sample.value) for sample in samples
+        (sample.name.removeprefix(_MEMORY), sample.labels.get("term", "")): sample.value for sample in samples
     }
-    needed = {("planned_bytes", "total"), ("measured_bytes", "total"), ("measured_bytes", "peak")}
-    if not needed <= values.keys():
+    if not values.keys() >= _NEEDED:
         return None  # its first report is on the way
     return ReplicaMemory(
         application=application,
         replica=replica,
-        budget_bytes=values.get(("budget_bytes", ""), 0),
+        budget_bytes=int(values["budget_bytes", ""]),
         planned=_terms(values, "planned_bytes"),
         measured=_terms(values, "measured_bytes"),
-        over_budget=bool(values.get(("over_budget", ""))),
+        deviation=values["deviation_ratio", ""],
+        over_budget=bool(values["over_budget", ""]),
     )
 
 
-def _terms(values: Mapping[tuple[str, str], int], name: str) -> dict[str, int]:
-    return {term: size for (metric, term), size in sorted(values.items()) if metric == name}
+def _terms(values: Mapping[tuple[str, str], float], name: str) -> dict[str, int]:
+    return {term: int(size) for (metric, term), size in sorted(values.items()) if metric == name}

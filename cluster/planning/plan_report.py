@@ -81,12 +81,13 @@ class PooledModelReport(Frozen):
 
 
 class PoolReport(Frozen):
-    """One pool. ``runtime_bytes`` of the budget are there before any model; null when it cannot be planned."""
+    """One pool. ``runtime_bytes`` and ``tokenizer_bytes`` of the budget are no model's; null when not planned."""
 
     name: str
     num_replicas: int
     budget_bytes: int
     runtime_bytes: int | None
+    tokenizer_bytes: int | None
     models: tuple[PooledModelReport, ...]
     places: tuple[PlaceReport, ...]
     problem: str | None
@@ -207,6 +208,7 @@ def _pool(planned: ClusterPlan, pool: PlannedPool) -> PoolReport:
         num_replicas=pool.num_replicas,
         budget_bytes=pool.budget_bytes,
         runtime_bytes=pool.plan and pool.plan.runtime_bytes,
+        tokenizer_bytes=pool.plan and pool.plan.tokenizer_bytes,
         models=tuple(
             PooledModelReport(model=version.name, version=version.version, bytes=size)
             for version, size in sizes.items()

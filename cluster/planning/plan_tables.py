@@ -66,7 +66,7 @@ def _terms_row(model: PlannedModel, columns: Sequence[str]) -> Sequence[str]:
 def _pool_row(pool: PlannedPool, columns: Sequence[str]) -> Sequence[str]:
     sizes = {"total": pool.budget_bytes}
     if pool.plan:
-        sizes["runtime"] = pool.plan.runtime_bytes
+        sizes |= {"runtime": pool.plan.runtime_bytes, "tokenizer": pool.plan.tokenizer_bytes}
     return (pool.name, f"pool of {len(pool.pool.models)}", *_figures(sizes, columns))
 
 

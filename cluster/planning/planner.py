@@ -12,7 +12,7 @@ from deployments.planning import plan_model
 from models.errors import StowageError
 from models.hardware import Node
 from models.memory.plan import MemoryPlan, cheaper, check_fits
-from models.memory.pool_plan import check_poolable, plan_pool
+from models.memory.pool_plan import plan_pool
 from models.placement.layout import Layout, lay_out
 from models.placement.proof import Misfit, prove
 from models.placement.remedies import Reduction
@@ -63,7 +63,9 @@ def _plan_model(model: DeployedModel, find: FindVersion, nodes: Sequence[Node], 
     try:
         known = find(args)
         plan = plan_model(args, known.manifest, nodes, known.overheads)
-        check_fits(plan, known.manifest, args.limits, plan.device.usable_bytes, _largest(plan))
+        check_fits(
+            plan, known.manifest, args.limits, plan.device.usable_bytes, _largest(plan), known.overheads
+        )
     except StowageError as error:
         return PlannedModel(model, num_replicas, known, plan, str(error))
     return PlannedModel(model, num_replicas, known, plan)
@@ -77,9 +79,8 @@ def _plan_pool(pool: DeployedPool, find: FindVersion, nodes: Sequence[Node]) -> 
     try:
         known = [(model.args, find(model.args)) for model in pool.models]
         plans = [plan_model(args, each.manifest, nodes, each.overheads) for args, each in known]
-        for (_, each), plan in zip(known, plans, strict=True):
-            check_poolable(each.manifest, plan)
-        return PlannedPool(pool, plan_pool(plans, pool.args.pinned, int(pool.args.memory)))
+        manifests = [each.manifest for _, each in known]
+        return PlannedPool(pool, plan_pool(manifests, plans, pool.args.pinned, int(pool.args.memory)))
     except StowageError as error:
         return PlannedPool(pool, None, f"{pool.args.application}: {error}")
 

@@ -102,6 +102,14 @@ class ModelCache(Generic[T]):
         """Models whose load has begun."""
         return tuple(model for model, pending in self._pending.items() if pending.began_s is not None)
 
+    @property
+    def can_close(self) -> bool:
+        """Whether some model is idle."""
+        return bool(self._ledger.idle)
+
+    def is_loaded(self, model: VersionId) -> bool:
+        return model in self._values
+
     @asynccontextmanager
     async def use(self, model: VersionId) -> AsyncGenerator[T]:
         """The loaded model, which stays until the block ends.
@@ -127,8 +135,17 @@ class ModelCache(Generic[T]):
         for model in [model for model, value in self._values.items() if is_broken(value)]:
             if self._ledger.evict(model):
                 logger.warning("Model %s is broken and is closed; its next request loads it again.", model)
-                await self._unload(model, self._values.pop(model))
-                self._ledger.free(model)
+                await self._close(model)
+        self._start_loads()
+
+    async def close_idle(self, num_bytes: int) -> None:
+        """Close models that nobody uses, the least recently used first, until ``num_bytes`` of plans are gone."""
+        for model in self._ledger.idle:
+            if num_bytes <= 0:
+                break
+            if self._ledger.evict(model):
+                num_bytes -= self._ledger.size(model)
+                await self._close(model)
         self._start_loads()
 
     async def _wait_for(self, model: VersionId) -> None:
@@ -190,6 +207,11 @@ class ModelCache(Generic[T]):
         reason = f"model {model} cannot be loaded: {error}"
         self._failures[model] = _Failure(self._clock() + _FAILED_RETRY_S, reason)
         return ModelUnavailableError(reason, retry_after_s=_FAILED_RETRY_S)
+
+    async def _close(self, model: VersionId) -> None:
+        """Of one that was evicted."""
+        await self._unload(model, self._values.pop(model))
+        self._ledger.free(model)
 
     async def _unload(self, model: VersionId, value: T) -> None:
         try:

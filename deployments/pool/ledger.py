@@ -38,6 +38,16 @@ class ByteLedger:
         """The least recently used first."""
         return tuple(self._resident)
 
+    @property
+    def held(self) -> tuple[VersionId, ...]:
+        """What is resident, being loaded or being closed, without what waits for room. For any thread."""
+        return tuple(model for model, size in self._taken.copy().items() if size == self._sizes[model])
+
+    @property
+    def idle(self) -> tuple[VersionId, ...]:
+        """What makes room for others, the least recently used first."""
+        return tuple(model for model in self._resident if not self._users[model] and model not in self._pinned)
+
     def knows(self, model: VersionId) -> bool:
         """Whether it is one of those that may come."""
         return model in self._sizes
@@ -68,7 +78,7 @@ class ByteLedger:
             return None  # it is still being closed
         size, free = self._sizes[model], self._budget_bytes - self.taken_bytes
         victims, freed = [], 0
-        for candidate in self._idle():
+        for candidate in self.idle:
             if free + freed >= size:
                 break
             victims.append(candidate)
@@ -103,11 +113,8 @@ class ByteLedger:
 
     def missing_bytes(self, model: VersionId) -> int:
         """What users must still let go of before ``model`` can be admitted; 0 when nothing."""
-        idle = sum(self._taken[candidate] for candidate in self._idle())
+        idle = sum(self._taken[candidate] for candidate in self.idle)
         return max(0, self._sizes[model] - (self._budget_bytes - self.taken_bytes) - idle)
-
-    def _idle(self) -> list[VersionId]:
-        return [model for model in self._resident if not self._users[model] and model not in self._pinned]
 
     def _touch(self, model: VersionId) -> None:
         if model in self._resident:

@@ -35,7 +35,7 @@ class ProcessMeter:
         above = seen.peak_resident_bytes - seen.resident_bytes if rose else 0
         self._mark_bytes = reset_peak(self._process) or seen.peak_resident_bytes
         parts = {"weights": seen.mapped_bytes, "weights_share": seen.mapped_share_bytes, "other": seen.other_bytes}
-        return Reading(seen.total_bytes, seen.total_bytes + max(0, above), parts)
+        return Reading(seen.total_bytes, seen.total_bytes + max(0, above), parts, seen.mapped_files)
 
 
 def make_meter(weights: Path, plan: MemoryPlan, device: str) -> Meter:

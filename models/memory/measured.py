@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from models.memory.plan import MemoryPlan
 from models.memory.terms import MemoryTerm
 
 # A plan may be this much too low before a replica counts as over its budget: what plans are allowed to miss.
@@ -16,16 +15,35 @@ _WORK = frozenset({"attention", "activations", "logits", "margin"})
 
 
 @dataclass(frozen=True, slots=True)
+class Planned:
+    """What one replica is planned at with what it hosts now: ``terms`` on its device, ``host_bytes`` beside a GPU.
+
+    ``budget_bytes`` is what it may take of the device; ``owner`` is who is named when it takes more.
+    """
+
+    owner: str
+    terms: tuple[MemoryTerm, ...]
+    budget_bytes: int
+    host_bytes: int = 0
+
+    @property
+    def total_bytes(self) -> int:
+        """On the device."""
+        return sum(term.bytes for term in self.terms)
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One look at a replica, in bytes on the device of its plan.
 
     ``high_bytes`` is the most since the look before it, at least ``total_bytes``. ``parts`` are what else was
-    seen, by name; they need not add up.
+    seen, by name; they need not add up. ``files`` are the resident bytes of each mapped weight file, by its path.
     """
 
     total_bytes: int
     high_bytes: int
     parts: Mapping[str, int] = field(default_factory=dict)
+    files: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +84,29 @@ def deviation(planned_bytes: int, measured_bytes: int) -> float:
     return measured_bytes / planned_bytes - 1
 
 
-def compare(plan: MemoryPlan, ready: Reading, now: Reading) -> tuple[Compared, ...]:
+def compare(terms: Sequence[MemoryTerm], ready: Reading, now: Reading) -> tuple[Compared, ...]:
     """What was there when the replica was ``ready``, and what its work has added, each beside its terms.
 
     Mapped weights become resident when they are first read, so their growth counts as loaded, not as work.
     """
-    mapped = "weights" if any(term.shared for term in plan.terms) else ""
+    mapped = "weights" if any(term.shared for term in terms) else ""
     grown = now.parts.get(mapped, 0) - ready.parts.get(mapped, 0)
     loaded_bytes = ready.total_bytes + grown
     return (
-        _compared((term for term in plan.terms if term.name not in _WORK), loaded_bytes),
-        _compared((term for term in plan.terms if term.name in _WORK), now.high_bytes - loaded_bytes),
+        _compared((term for term in terms if term.name not in _WORK), loaded_bytes),
+        _compared((term for term in terms if term.name in _WORK), now.high_bytes - loaded_bytes),
+    )
+
+
+def compare_mapped(terms: Sequence[MemoryTerm], now: Reading) -> tuple[Compared, ...]:
+    """The mapped weights, and all that is private, each beside its terms.
+
+    Where models come and go this can be told at any time, and what is loaded from what is work cannot.
+    """
+    mapped_bytes = now.parts["weights"]
+    return (
+        _compared((term for term in terms if term.shared), mapped_bytes),
+        _compared((term for term in terms if not term.shared), now.high_bytes - mapped_bytes),
     )
 
 

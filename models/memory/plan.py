@@ -13,6 +13,7 @@ from models.hardware import Device, cpu_device
 from models.manifest import Manifest
 from models.memory.changes import Change, cheaper_changes
 from models.memory.inverse import limits_within, pages_within
+from models.memory.measured import Planned
 from models.memory.overheads import MEASURED, Overheads
 from models.memory.sizing import Replica
 from models.memory.terms import MemoryTerm
@@ -67,6 +68,11 @@ class MemoryPlan:
     def kv_cache_bytes(self) -> int:
         """Of the whole KV cache; 0 for an engine without one."""
         return sum(term.bytes for term in self.terms if term.name == "kv_cache")
+
+    @property
+    def planned(self) -> Planned:
+        """What the replica's measurements are compared with."""
+        return Planned(str(self.id), self.terms, self.budget_bytes, self.host_bytes)
 
     def term(self, name: str) -> MemoryTerm:
         """The term called ``name``; KeyError if the plan has none."""
@@ -130,12 +136,22 @@ def cheaper(
     return cheaper_changes(replica, limits.model_copy(update=planned), available_bytes)
 
 
-def check_fits(plan: MemoryPlan, manifest: Manifest, limits: Limits, available_bytes: int, where: str) -> None:
-    """DoesNotFitError, with the sum, the limit and what to change, if the plan exceeds ``available_bytes``."""
+def check_fits(
+    plan: MemoryPlan,
+    manifest: Manifest,
+    limits: Limits,
+    available_bytes: int,
+    where: str,
+    overheads: Overheads = MEASURED,
+) -> None:
+    """DoesNotFitError, with the sum, the limit and what to change, if the plan exceeds ``available_bytes``.
+
+    ``overheads`` are those of the plan.
+    """
     if plan.budget_bytes <= available_bytes:
         return
     terms = " + ".join(f"{term.name} {format_bytes(term.bytes)}" for term in plan.terms)
-    changes = cheaper(plan, manifest, limits, available_bytes)
+    changes = cheaper(plan, manifest, limits, available_bytes, overheads)
     raise DoesNotFitError(
         f"{plan.id} needs {format_bytes(plan.budget_bytes)} ({terms}), "
         f"but {where} has {format_bytes(available_bytes)}",

@@ -2,45 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import dataclass
 
 from models.errors import ConfigError, DoesNotFitError
 from models.manifest import Manifest
+from models.memory.measured import Planned
 from models.memory.plan import MemoryPlan, format_bytes
+from models.memory.terms import MemoryTerm
+from models.selection import tokenizer_of
 from models.types import VersionId
 
 _RUNTIME = "runtime"
+_TOKENIZER = "tokenizer"
+_MAPPED = "weights"
+_COPIED = "copied_weights"
+_SUM = "the process, and what the loaded models add"
 
 
 @dataclass(frozen=True, slots=True)
 class PoolPlan:
-    """One replica: ``budget_bytes`` for the process, of which ``runtime_bytes`` are there before any model."""
+    """One replica: ``budget_bytes`` for the process, of which some are never a model's.
+
+    ``runtime_bytes`` are there before any model; ``tokenizer_bytes`` are those of all its models, which stay: each
+    is parsed once, for that holds up the whole process.
+    """
 
     budget_bytes: int
     runtime_bytes: int
+    tokenizer_bytes: int
     models: tuple[MemoryPlan, ...]
     pinned: frozenset[VersionId]
 
     @property
     def room_bytes(self) -> int:
         """What models may take together."""
-        return self.budget_bytes - self.runtime_bytes
+        return self.budget_bytes - self.runtime_bytes - self.tokenizer_bytes
 
     @property
     def sizes(self) -> dict[VersionId, int]:
         """What each model adds to the process."""
         return {plan.id: own_bytes(plan) for plan in self.models}
 
+    @property
+    def mapped_sizes(self) -> dict[VersionId, int]:
+        """The planned bytes of the mapped weights of each model that has any."""
+        return {plan.id: plan.shared_bytes for plan in self.models if plan.shared_bytes}
 
-def plan_pool(plans: Sequence[MemoryPlan], pinned: Set[VersionId], budget_bytes: int) -> PoolPlan:
+    def planned(self, owner: str, held: Collection[VersionId]) -> Planned:
+        """What the process is planned at while it has the models ``held``: each term summed over them."""
+        sizes = {_RUNTIME: self.runtime_bytes, _TOKENIZER: self.tokenizer_bytes}
+        shared = set()
+        for plan in self.models:
+            for name, term in _own_terms(plan):
+                sizes[name] = sizes.get(name, 0) + term.bytes * (plan.id in held)
+                shared |= {name} if term.shared else set()
+        terms = tuple(MemoryTerm(name, size, _SUM, name in shared) for name, size in sizes.items())
+        return Planned(owner, terms, self.budget_bytes)
+
+
+def plan_pool(
+    manifests: Sequence[Manifest], plans: Sequence[MemoryPlan], pinned: Set[VersionId], budget_bytes: int
+) -> PoolPlan:
     """The plan of a replica that may host all of ``plans``, as many at once as its budget holds.
 
-    The runtime counts once for the engines on torch, as that of the larger, and once for ONNX Runtime: that is too
-    much by Python and Ray, which they share too.
-    DoesNotFitError when the pinned models, or they and one other, exceed the budget.
+    ``plans`` are those of ``manifests``, in their order. The runtime counts once for the engines on torch, as that
+    of the larger, and once for ONNX Runtime: that is too much by Python and Ray, which they share too.
+    ConfigError for a model that no pool takes; DoesNotFitError when the pinned models, or they and one other,
+    exceed the budget.
     """
-    pool = PoolPlan(budget_bytes, _runtime_bytes(plans), tuple(plans), frozenset(pinned))
+    for each in zip(manifests, plans, strict=True):
+        check_poolable(*each)
+    tokenizers = _tokenizer_bytes(manifests, plans)
+    pool = PoolPlan(budget_bytes, _runtime_bytes(plans), tokenizers, tuple(plans), frozenset(pinned))
     pinned_bytes = sum(size for version, size in pool.sizes.items() if version in pinned)
     _check(pool, pinned_bytes, f"{len(pinned)} pinned models", "pin fewer models")
     others = {version: size for version, size in pool.sizes.items() if version not in pinned}
@@ -68,8 +102,15 @@ def check_poolable(manifest: Manifest, plan: MemoryPlan) -> None:
 
 
 def own_bytes(plan: MemoryPlan) -> int:
-    """What a model adds to a process that runs its engine already."""
-    return sum(term.bytes for term in plan.terms if term.name != _RUNTIME)
+    """What a model adds to a process that runs its engine already and keeps its tokenizer."""
+    return sum(term.bytes for _, term in _own_terms(plan))
+
+
+def _own_terms(plan: MemoryPlan) -> Iterator[tuple[str, MemoryTerm]]:
+    """With the name that each has in the plan of a pool: weights that an engine copies are no mapped ones."""
+    for term in plan.terms:
+        if term.name not in {_RUNTIME, _TOKENIZER}:
+            yield (_COPIED if term.name == _MAPPED and not term.shared else term.name), term
 
 
 def _runtime_bytes(plans: Sequence[MemoryPlan]) -> int:
@@ -78,11 +119,23 @@ def _runtime_bytes(plans: Sequence[MemoryPlan]) -> int:
     return onnx_bytes + max(runtimes.values(), default=0)
 
 
+def _tokenizer_bytes(manifests: Sequence[Manifest], plans: Sequence[MemoryPlan]) -> int:
+    """Each distinct one once; engines that generate keep their own, which knows chat templates too."""
+    sizes = {
+        (tokenizer_of(manifest), plan.engine == "transformers"): term.bytes
+        for manifest, plan in zip(manifests, plans, strict=True)
+        for term in plan.terms
+        if term.name == _TOKENIZER
+    }
+    return sum(sizes.values())
+
+
 def _check(pool: PoolPlan, needed_bytes: int, label: str, change: str) -> None:
     if needed_bytes > pool.room_bytes:
         raise DoesNotFitError(
             f"{label} need {format_bytes(needed_bytes)}, but the pool's budget of "
             f"{format_bytes(pool.budget_bytes)} leaves {format_bytes(max(0, pool.room_bytes))} beside the runtime "
-            f"of {format_bytes(pool.runtime_bytes)}",
-            remedy=f"set memory to {format_bytes(needed_bytes + pool.runtime_bytes)} or more, or {change}",
+            f"of {format_bytes(pool.runtime_bytes)} and tokenizers of {format_bytes(pool.tokenizer_bytes)}",
+            remedy=f"set memory to {format_bytes(pool.budget_bytes - pool.room_bytes + needed_bytes)} or more, "
+            f"or {change}",
         )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -18,8 +21,11 @@ import torch
 
 from benchmarks.pool_models import embed_with_onnx, embed_with_torch, generate_with_torch
 from benchmarks.seeded_models import VOCABULARY, write_bert, write_graph, write_llama
-from tests.integration.cluster import ROOT, Cluster, Config, application, eventually, free_port
+from cluster.live.dashboard import Dashboard, read_token
+from cluster.live.replica_metrics import fetch_metrics
+from tests.integration.cluster import ROOT, Cluster, Config, application, eventually, free_port, run_command
 
+MIB = 1024**2
 NUM_OF_EACH = 3
 PROMPT = list(range(3, 19))
 WORDS = " ".join(VOCABULARY[i] for i in PROMPT)
@@ -118,6 +124,51 @@ def test_every_model_answers_right_though_not_all_fit(pool: Cluster, sources: Pa
     assert all(taken <= room for taken, room, _, _ in lines)
     assert sum(evictions for _, _, evictions, _ in lines) > 0
     assert sum(loads for _, _, _, loads in lines) > len(names(pool))
+
+
+def _reported(cluster: Cluster) -> list[dict[str, Any]] | None:
+    """The memory of both replicas, once they have reported what they host now."""
+    output = run_command("stowage", "status", "--address", cluster.dashboard_url, "--json")
+    (memory,) = (app["memory"] for app in json.loads(output) if app["name"] == "pool-small")
+    mapped = all(each["planned"]["weights"] and each["measured"]["weights"] for each in memory)
+    return memory if len(memory) == 2 and mapped else None
+
+
+def test_each_replica_shows_measured_bytes_beside_those_planned_for_what_it_hosts(pool: Cluster) -> None:
+    for name in names(pool):
+        ask(pool, name)
+    for memory in eventually(lambda: _reported(pool), 60, "both replicas have reported"):
+        planned, measured = memory["planned"], memory["measured"]
+        assert planned["runtime"] < planned["total"] <= memory["budget_bytes"] == 700 * MIB
+        assert planned["total"] == sum(planned[term] for term in planned if term not in ("total", "host"))
+        assert 100 * MIB < measured["total"] <= measured["peak"]
+        assert measured["total"] == measured["weights"] + measured["other"]
+        assert 0.5 < measured["weights"] / planned["weights"] <= 1.01
+        assert memory["deviation"] >= measured["total"] / planned["total"] - 1.001
+        assert not memory["over_budget"], memory
+
+
+def _weights(cluster: Cluster) -> dict[tuple[str, str], dict[str, float]]:
+    """By replica and model the planned and the measured bytes of mapped weights."""
+    found: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    metrics = fetch_metrics(Dashboard(cluster.dashboard_url, read_token(os.environ, Path.home())))
+    assert metrics.problems == ()
+    for sample in metrics.samples:
+        if sample.name.endswith("_weights_bytes"):
+            kind = sample.name.removeprefix("ray_stowage_pool_").removesuffix("_weights_bytes")
+            found[sample.labels["replica"], sample.labels["model"]][kind] = sample.value
+    return found
+
+
+def test_the_mapped_weights_of_each_model_are_measured_while_it_is_loaded(pool: Cluster) -> None:
+    def agree() -> bool:
+        both = [each for each in _weights(pool).values() if each.keys() == {"planned", "measured"}]
+        loaded = [each["measured"] / each["planned"] for each in both if each["planned"]]
+        gone = [each["measured"] for each in both if not each["planned"]]
+        return bool(loaded and gone) and not any(gone) and all(0.5 < share <= 1.01 for share in loaded)
+
+    eventually(agree, 60, "loaded models have their weights in memory, and closed ones have none")
+    assert {name.partition("-")[0] for _, name in _weights(pool)} == {"bert", "llama"}  # ONNX Runtime copies
 
 
 def test_pooled_models_are_listed_and_ready_like_any_other(pool: Cluster) -> None:

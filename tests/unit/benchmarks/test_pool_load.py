@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
-from benchmarks.pool_load import ask_all, warm_latencies
+from benchmarks.pool_load import Stream, ask_all, ask_for
 from benchmarks.pool_models import Case
+from benchmarks.pool_samples import Latencies, Span
 from models.errors import ModelUnavailableError
 from models.types import (
     EmbeddingRequest,
@@ -28,21 +32,24 @@ GENERATES = Case(VersionId("g", "1"), GenerationRequest("", (3,)), "a b")
 
 @dataclass
 class Client:
-    """Answers as it is told to, and keeps the ids of its requests."""
+    """Answers as it is told to, and keeps the ids of its requests and how many tokens they want."""
 
     text: str = "a b"
     vector: object = field(default_factory=lambda: VECTOR)
     error: Exception | None = None
     ids: list[str] = field(default_factory=list)
+    limits: list[int | None] = field(default_factory=list)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationChunk]:
         self.ids.append(request.request_id)
+        self.limits.append(request.sampling.max_tokens)
         if self.error:
             raise self.error
         for piece in (self.text[:1], self.text[1:]):
             yield GenerationChunk(piece)
 
     async def embed(self, _: EmbeddingRequest) -> EmbeddingResult:
+        await asyncio.sleep(0)
         if self.error:
             raise self.error
         return EmbeddingResult(np.array([self.vector], np.float32), Usage(1))
@@ -67,9 +74,29 @@ async def test_wrong_answers_and_refusals_are_counted() -> None:
     assert (answers.right, answers.wrong, answers.lost) == (0, 0, 10)
 
 
-async def test_latencies_of_a_warm_model_beside_cold_ones() -> None:
+async def test_a_warm_model_is_asked_for_as_long_as_told() -> None:
+    spans = await ask_for(Client(), EMBEDS, 0.05)
+    assert len(spans) > 1
+    assert all(before.ended_s <= after.began_s for before, after in pairwise(spans))
+    assert 0.05 <= spans[-1].ended_s - spans[0].began_s < 0.5
+
+
+async def test_a_stream_asks_others_for_the_least_until_it_is_stopped() -> None:
     client = Client()
-    idle = await warm_latencies(EMBEDS, (), lambda _: client, 0.05)
-    assert idle.num_loads == 0
-    assert idle.num_requests > 1
-    assert 0 < idle.p50_s <= idle.p99_s < 0.05
+    stream = Stream(lambda: lambda _: client)
+    gc.unfreeze()
+    assert await stream.stop() == []
+    await stream.start([GENERATES, EMBEDS])
+    for _ in range(100):
+        await asyncio.sleep(0)
+    spans = await stream.stop()
+    assert len(spans) > len(client.ids) > 1
+    assert set(client.limits) == {1}
+    assert len(set(client.ids)) == len(client.ids)
+
+
+def test_only_requests_beside_others_count() -> None:
+    spans = [Span(0, 1), Span(2, 5), Span(6, 8), Span(9, 10)]
+    alone, beside = Latencies.of(spans), Latencies.of(spans, [Span(4, 7)])
+    assert (alone.num_requests, alone.num_others, alone.p50_s) == (4, 0, 1.5)
+    assert (beside.num_requests, beside.num_others, beside.p50_s) == (2, 1, 2.5)

@@ -9,7 +9,9 @@ GIB = 1024**3
 
 def replica(name: str, total: int, peak: int, *, over: bool = False) -> ReplicaMemory:
     measured = {"total": total, "peak": peak}
-    return ReplicaMemory("m@1", name, 2 * GIB, {"total": 2 * GIB}, measured, over_budget=over)
+    return ReplicaMemory(
+        "m@1", name, 2 * GIB, {"total": 2 * GIB}, measured, deviation=peak / (2 * GIB) - 1, over_budget=over
+    )
 
 
 def test_of_several_replicas_the_largest_is_shown() -> None:
@@ -25,8 +27,27 @@ def test_a_deviation_below_the_plan_is_negative() -> None:
     assert status_row(LiveModel(app, (replica("a", GIB, GIB),)))[8] == "-50.0%"
 
 
+def test_what_replicas_host_now_is_planned_and_not_what_they_reserve() -> None:
+    app = LiveApplication("pool-small", "ready", 2, 2, planned_bytes=4 * GIB, replicas=("a", "b"))
+    hosts = [
+        ReplicaMemory("pool-small", name, 4 * GIB, {"total": planned}, {"total": GIB, "peak": 3 * GIB}, deviation)
+        for name, planned, deviation in (("a", GIB, 0.0), ("b", 2 * GIB, -0.5))
+    ]
+    assert status_row(LiveModel(app, tuple(hosts)))[1:9] == (
+        "-", "-", "ready", "2/2", "2.0 GiB", "1.0 GiB", "3.0 GiB", "+0.0%",
+    )  # fmt: skip
+    assert status_row(LiveModel(app))[5] == "4.0 GiB"
+
+
 def test_a_model_that_starts_says_for_what_it_waits() -> None:
     starting = LiveApplication("m@1", "starting", 0, 1, reason="its replica is loading")
     assert status_row(LiveModel(starting, (), "waits for GPU 0 of n"))[-1] == "waits for GPU 0 of n"
     ready = LiveApplication("m@1", "ready", 1, 2)
     assert status_row(LiveModel(ready, (), "waits for GPU 0 of n"))[-1] == ""
+
+
+def test_a_note_stands_beside_the_reason() -> None:
+    ready = LiveApplication("m@1", "ready", 1, 1)
+    assert status_row(LiveModel(ready, note="no MPS daemon"))[-1] == "no MPS daemon"
+    failing = LiveApplication("m@1", "failed", 0, 1, reason="it failed")
+    assert status_row(LiveModel(failing, note="no MPS daemon"))[-1] == "it failed; no MPS daemon"

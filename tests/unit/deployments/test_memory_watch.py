@@ -2,17 +2,21 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
-from deployments.memory_watch import MemoryPolicy, MemoryReport, MemoryWatch
+from deployments.args import MemoryPolicy
+from deployments.memory_watch import MemoryReport, MemoryWatch
 from models.errors import EngineError
-from models.memory.measured import Reading
+from models.memory.measured import Compared, Reading, compare
+from models.memory.terms import MemoryTerm
 from tests.unit.plans import make_plan
 
 MIB = 1024**2
-PLAN = make_plan({"weights": 400 * MIB, "activations": 300 * MIB, "runtime": 300 * MIB})
+PLANNED = make_plan({"weights": 400 * MIB, "activations": 300 * MIB, "runtime": 300 * MIB}).planned
+READY = Reading(600 * MIB, 600 * MIB, {"weights": 0})
 
 
 class FakeMeter:
@@ -28,9 +32,13 @@ class FakeMeter:
         return Reading(found * MIB, found * MIB, {"weights": 0})
 
 
+def since_ready(terms: Sequence[MemoryTerm], now: Reading) -> tuple[Compared, ...]:
+    return compare(terms, READY, now)
+
+
 def watch(policy: MemoryPolicy, *totals: int) -> tuple[MemoryWatch, list[MemoryReport]]:
     reports: list[MemoryReport] = []
-    return MemoryWatch(PLAN, policy, FakeMeter(600, *totals), reports.append), reports
+    return MemoryWatch(lambda: PLANNED, policy, FakeMeter(*totals), since_ready, reports.append), reports
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +69,22 @@ def test_the_peak_is_the_most_since_the_replica_was_ready() -> None:
     watched.look()
     assert [report.peak_bytes for report in reports] == [900 * MIB] * 2
     assert reports[-1].reading.total_bytes == 800 * MIB
+    assert reports[-1].deviation == pytest.approx(-0.1)
+
+
+def test_once_the_plan_changes_the_deviation_is_of_what_is_measured_from_then_on() -> None:
+    """Of a process that hosts less than before, a peak of before says nothing."""
+    now = [PLANNED]
+    reports: list[MemoryReport] = []
+    watched = MemoryWatch(lambda: now[0], "warn", FakeMeter(900, 700, 660, 630), since_ready, reports.append)
+    watched.look()
+    watched.look()
+    now[0] = replace(PLANNED, terms=PLANNED.terms[1:])
+    watched.look()
+    watched.look()
+    assert [report.planned.total_bytes // MIB for report in reports] == [1000, 1000, 600, 600]
+    assert [report.deviation for report in reports] == pytest.approx([-0.1, -0.1, 0.1, 0.1])
+    assert [report.peak_bytes // MIB for report in reports] == [900] * 4
 
 
 def test_warn_refuses_nothing() -> None:
@@ -110,9 +134,9 @@ def test_a_replica_that_never_fitted_is_not_restarted_for_ever(caplog: pytest.Lo
 
 def test_a_failed_look_is_logged_and_the_next_one_comes(caplog: pytest.LogCaptureFixture) -> None:
     reported = threading.Event()
-    meter = FakeMeter(600, OSError("smaps cannot be read"), *[700] * 100)
-    watched = MemoryWatch(PLAN, "warn", meter, lambda _: reported.set(), period_s=0.01)
-    watched.start()
+    meter = FakeMeter(OSError("smaps cannot be read"), *[700] * 1000)
+    watched = MemoryWatch(lambda: PLANNED, "warn", meter, since_ready, lambda _: reported.set())
+    watched.start(period_s=0.01)
     assert reported.wait(10)
     watched.close()
     assert "smaps cannot be read" in caplog.text

@@ -45,6 +45,7 @@ def test_limits_that_were_not_written_stay_unwritten() -> None:
         ({"memory": 0}, "memory"),
         ({"hold_s": 0}, "hold_s"),
         ({"num_loads": 0}, "num_loads"),
+        ({"memory_policy": "evict"}, "memory_policy"),
         ({"name": "a@1"}, "name"),
         ({"replicas": 2}, "replicas"),
     ],

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import gc
-import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 import pytest
 from onnx import TensorProto
 
-from deployments import pool_loader
 from deployments.args import ModelArgs
+from deployments.engine_host import EngineHost
 from deployments.importing import ensure_imported
+from deployments.pool.warm_up import WarmUp
 from deployments.pool_args import PoolArgs
 from deployments.pool_loader import EngineLoader
+from models.engines.parts import FRESH
 from models.errors import ModelUnavailableError, SourceError
 from models.memory.plan import MemoryPlan, plan_memory
 from models.process_memory import read_process_memory
@@ -55,7 +54,7 @@ def loader(tmp_path_factory: pytest.TempPathFactory) -> EngineLoader:
     folder = tmp_path_factory.mktemp("pool")
     zeros = onnx_tensor("bias", TensorProto.FLOAT, (NUM_VALUES,), bytes(WEIGHT_BYTES))
     (folder / "a.onnx").write_bytes(onnx_model([zeros], (NUM_VALUES,)))
-    made = EngineLoader(*small_pool(folder, ["adder", "absent"], "onnx"))
+    made = EngineLoader(*small_pool(folder, ["adder", "absent"], "onnx"), FRESH)
     (folder / "a.onnx").unlink()
     return made
 
@@ -99,38 +98,21 @@ def test_a_model_that_is_not_there_is_an_error(loader: EngineLoader) -> None:
 
 
 def test_one_that_cannot_be_loaded_does_not_keep_the_pool_from_starting(loader: EngineLoader) -> None:
-    loader.warm_up([ABSENT, ADDER])
+    loader.warm_up(WarmUp(kinds=(ABSENT, ADDER), variants=()))
     assert gc.get_freeze_count() > 0
 
 
-class Overlap:
-    """Stands in for engines that take a moment to load, and sees how many are loaded at once."""
-
-    def __init__(self) -> None:
-        self.most = 0
-        self._now = 0
-        self._lock = Lock()
-
-    def create(self, *_: object) -> object:
-        with self._lock:
-            self._now += 1
-            self.most = max(self.most, self._now)
-        time.sleep(0.05)
-        with self._lock:
-            self._now -= 1
-        return object()
-
-
-@pytest.mark.parametrize(("engine", "at_once"), [("transformers", 1), ("embedding", 1), ("onnx", 2)])
-def test_loads_of_transformers_take_turns(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, engine: EngineName, at_once: int
+def test_a_variant_is_warmed_up_only_where_its_weights_are(
+    loader: EngineLoader, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Two ``from_pretrained`` at once leave ``PreTrainedModel.tie_weights`` replaced for good."""
-    (tmp_path / "a.onnx").write_bytes(onnx_model([onnx_tensor("bias", TensorProto.FLOAT, (1,), bytes(4))], (1,)))
-    pool, plans = small_pool(tmp_path, ["a", "b"], engine)
-    overlap = Overlap()
-    monkeypatch.setattr(pool_loader, "create_engine", overlap.create)
-    loader = EngineLoader(pool, plans)
-    with ThreadPoolExecutor(2) as threads:
-        list(threads.map(loader.load, [plan.id for plan in plans]))
-    assert overlap.most == at_once
+    opened: list[VersionId] = []
+    before = loader.load
+
+    def load(model: VersionId) -> EngineHost:
+        opened.append(model)
+        return before(model)
+
+    loader.load = load  # type: ignore[method-assign]
+    loader.warm_up(WarmUp(kinds=(), variants=(ABSENT, ADDER)))
+    assert opened == [ADDER]
+    assert not caplog.records

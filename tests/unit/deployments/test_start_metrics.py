@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from ray.util.metrics import Gauge
 
-from deployments.start_metrics import StartMetrics
+from deployments.start_metrics import StartMetrics, report_compute_share
 from models.start_lock import Holder
 from models.types import VersionId
 
@@ -42,3 +42,9 @@ def test_a_start_that_waited_is_no_longer_waiting(reported: list[tuple[float, di
 def test_a_start_behind_an_unknown_one(reported: list[tuple[float, dict[str, str]]]) -> None:
     StartMetrics(VersionId("minilm", "1"), "a", "0").wait_for(None)
     assert reported == [(1, {"state": "waiting", "behind": ""})]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_whether_a_compute_share_is_kept(reported: list[tuple[float, dict[str, str]]], kept: bool) -> None:
+    report_compute_share(VersionId("minilm", "1"), "a", "0", kept=kept)
+    assert reported == [(int(kept), {})]

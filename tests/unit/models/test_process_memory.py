@@ -48,8 +48,15 @@ def test_mappings_of_the_weights_are_told_from_everything_else() -> None:
         other_bytes=(2 + 30 + 40 + 4) * 1024,
         resident_bytes=188 * 1024,
         peak_resident_bytes=300 * 1024,
+        mapped_files={"model one.safetensors": 110 * 1024},
     )
     assert seen.total_bytes == (110 + 76) * 1024
+
+
+def test_files_are_told_apart_by_their_path() -> None:
+    seen = parse_process_memory(SMAPS, STATUS, Path("/store/m"))
+    assert seen.mapped_files == {"1/model one.safetensors": 110 * 1024, "10/model.safetensors": 30 * 1024}
+    assert seen.mapped_bytes == 140 * 1024
 
 
 def test_a_process_that_has_mapped_no_weights_has_only_the_rest() -> None:

@@ -42,6 +42,7 @@ def test_a_version_added_on_one_node_is_read_on_another(here: Node, there: Node)
     read = there.store.get(V1)
     assert read.manifest == added.manifest
     assert read.folder == there.cache.root / "m" / "1"
+    assert there.store.root == there.cache.root
     assert contents(read.folder) == FILES
     assert there.store.list() == (added.manifest,)
     there.store.verify(V1)

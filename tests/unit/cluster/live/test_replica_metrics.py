@@ -12,6 +12,7 @@ from cluster.live.replica_metrics import (
     parse_samples,
     replica_memory,
     starting,
+    without_share,
 )
 from tests.unit.cluster.conftest import Answer, HttpServer
 
@@ -31,20 +32,20 @@ ray_stowage_memory_measured_bytes{application="m@1",replica="r0",term="peak"} 11
 ray_stowage_memory_measured_bytes{application="m@1",replica="gone",term="total"} 1.05e+03
 ray_stowage_memory_measured_bytes{application="m@1",replica="gone",term="peak"} 1100.0
 ray_stowage_memory_budget_bytes{application="m@1",replica="r0"} 1000.0
+ray_stowage_memory_deviation_ratio{application="m@1",replica="r0"} 0.1
 ray_stowage_memory_over_budget{application="m@1",replica="r0"} 1.0
 ray_stowage_memory_planned_bytes{application="m@1",replica="r1",term="total"} 1000.0
 ray_stowage_memory_over_budget_episodes_total{application="m@1",replica="r0"} 1.0
 """
 RUNNING = {"m@1": ("r0", "r1"), "router": ("x",)}
 R0 = ReplicaMemory(
-    "m@1", "r0", 1000, {"total": 1000, "weights": 800}, {"peak": 1100, "total": 1050}, over_budget=True
+    "m@1", "r0", 1000, {"total": 1000, "weights": 800}, {"peak": 1100, "total": 1050}, 0.1, over_budget=True
 )
 
 
 def test_only_running_replicas_that_have_reported_in_full_count() -> None:
     (found,) = replica_memory(parse_samples(EXPOSED), RUNNING)
     assert found == R0
-    assert found.deviation == pytest.approx(0.1)
 
 
 def test_nothing_is_found_in_others_metrics() -> None:
@@ -90,4 +91,15 @@ def test_a_replica_that_starts_says_for_what_it_waits() -> None:
     assert starting([Sample(name, waiting, 1)]) == {"m@1": "waits for GPU 0 of n behind b@1"}
     assert starting([Sample(name, waiting, 0), Sample(name, {**labels, "state": "loading"}, 1)]) == {
         "m@1": "loads onto GPU 0 of n"
+    }
+
+
+def test_a_compute_share_without_effect_is_said_with_the_gpus() -> None:
+    def sample(model: str, gpu: str, kept: float) -> Sample:
+        labels = {"model": model, "version": "1", "node": "n", "gpu": gpu}
+        return Sample("ray_stowage_compute_share_kept", labels, kept)
+
+    samples = [sample("a", "1", 0), sample("a", "0", 0), sample("b", "0", 1)]
+    assert without_share(samples) == {
+        "a@1": "compute_share has no effect on GPU 0 of n, GPU 1 of n: no MPS daemon runs there"
     }

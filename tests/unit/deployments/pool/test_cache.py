@@ -252,3 +252,23 @@ async def test_one_that_is_being_closed_is_loaded_again_only_after_that() -> Non
     await pool.call(B)
     assert list(await asyncio.gather(pool.call(BIG), pool.call(A))) == [BIG, A]
     assert pool.loader.closed == [A, B, BIG]
+
+
+async def test_idle_ones_are_closed_by_their_bytes_and_no_more() -> None:
+    pool = Fixture()
+    await pool.call(A)
+    await pool.call(B)
+    await pool.cache.close_idle(1)
+    assert (pool.loader.closed, pool.ledger.taken_bytes) == ([A], 10 * MIB)
+    assert (pool.cache.is_loaded(A), pool.cache.is_loaded(B)) == (False, True)
+    assert pool.watcher.events["evicted", A] == 1
+
+
+async def test_what_is_in_use_or_pinned_stays_however_much_is_to_go() -> None:
+    pool = Fixture(pinned=frozenset({B}))
+    await pool.call(B)
+    async with pool.cache.use(A):
+        assert not pool.cache.can_close
+        await pool.cache.close_idle(100 * MIB)
+    assert pool.loader.closed == []
+    assert pool.cache.can_close

@@ -40,8 +40,10 @@ def test_the_bytes_of_victims_stay_taken_until_they_are_closed() -> None:
     assert full.admit(D) == (A, B, C)
     assert full.taken_bytes == 60
     assert full.admit(A) is None
+    assert list(full.held) == [A, B, C]
     full.settle(D, (A, B, C))
     assert full.taken_bytes == 45
+    assert list(full.held) == [D]
     assert full.admit(A) == ()
 
 
@@ -119,6 +121,12 @@ class Pool(RuleBasedStateMachine):
         settled = not any(self.loading.values())
         held = (*self.ledger.resident, *self.loading)
         assert not settled or self.ledger.taken_bytes == sum(SIZES[model] for model in held)
+        assert sum(SIZES[model] for model in self.ledger.held) <= self.BUDGET_BYTES
+        assert set(self.ledger.resident) <= set(self.ledger.held)
+
+    @invariant()
+    def what_is_in_use_or_pinned_is_not_idle(self) -> None:
+        assert set(self.ledger.idle) == set(self.ledger.resident) - {*self.users, *self.PINNED}
 
 
 Pool.TestCase.settings = settings(deadline=None, max_examples=50)

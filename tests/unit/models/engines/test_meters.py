@@ -52,5 +52,6 @@ def test_mapped_weights_count_whole(tmp_path: Path) -> None:
         assert sum(mapped[:: mmap.PAGESIZE]) == 0
         seen = meter.read()
     assert seen.parts["weights"] == 4 * MIB
+    assert seen.files == {"model.safetensors": 4 * MIB}
     assert seen.total_bytes == seen.parts["weights"] + seen.parts["other"]
     assert seen.parts["other"] == pytest.approx(meter.read().total_bytes, abs=2 * MIB)

@@ -3,7 +3,17 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.memory.measured import TOLERANCE, BudgetState, Compared, Reading, at_fault, compare, deviation, judge
+from models.memory.measured import (
+    TOLERANCE,
+    BudgetState,
+    Compared,
+    Reading,
+    at_fault,
+    compare,
+    compare_mapped,
+    deviation,
+    judge,
+)
 from tests.unit.plans import GPU, make_plan
 
 TERMS = {"weights": 400, "kv_cache": 200, "activations": 100, "runtime": 300}
@@ -45,7 +55,7 @@ def test_deviation_is_relative_to_the_plan() -> None:
 def test_weights_that_become_resident_late_are_loaded_and_not_work() -> None:
     ready = Reading(550, 550, {"weights": 50})
     now = Reading(980, 1000, {"weights": 390})
-    assert compare(make_plan(TERMS), ready, now) == (
+    assert compare(make_plan(TERMS).terms, ready, now) == (
         Compared("weights + kv_cache + runtime", 900, 550 + 340),
         Compared("activations", 100, 1000 - 890),
     )
@@ -53,7 +63,7 @@ def test_weights_that_become_resident_late_are_loaded_and_not_work() -> None:
 
 def test_on_a_gpu_nothing_is_mapped() -> None:
     plan = make_plan(TERMS, device=GPU)
-    assert compare(plan, Reading(950, 950), Reading(1000, 1100)) == (
+    assert compare(plan.terms, Reading(950, 950), Reading(1000, 1100)) == (
         Compared("weights + kv_cache + runtime", 900, 950),
         Compared("activations", 100, 150),
     )
@@ -66,4 +76,12 @@ def test_the_terms_that_were_exceeded_most_are_at_fault() -> None:
 
 
 def test_a_plan_without_work_has_work_measured_all_the_same() -> None:
-    assert compare(make_plan({"weights": 10}), Reading(10, 10), Reading(10, 30))[1] == Compared("work", 0, 20)
+    plan = make_plan({"weights": 10})
+    assert compare(plan.terms, Reading(10, 10), Reading(10, 30))[1] == Compared("work", 0, 20)
+
+
+def test_without_knowing_what_is_work_mapped_weights_are_told_from_the_rest() -> None:
+    assert compare_mapped(make_plan(TERMS).terms, Reading(980, 1000, {"weights": 390})) == (
+        Compared("weights", 400, 390),
+        Compared("kv_cache + activations + runtime", 600, 610),
+    )
