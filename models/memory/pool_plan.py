@@ -17,6 +17,8 @@ _RUNTIME = "runtime"
 _TOKENIZER = "tokenizer"
 _MAPPED = "weights"
 _COPIED = "copied_weights"
+# Importing onnxruntime took 18 MiB in a process with Ray, torch and transformers; the rest is for its sessions.
+_ONNX_BESIDE_TORCH_BYTES = 24 * 1024**2
 _SUM = "the process, and what the loaded models add"
 
 
@@ -66,8 +68,8 @@ def plan_pool(
 ) -> PoolPlan:
     """The plan of a replica that may host all of ``plans``, as many at once as its budget holds.
 
-    ``plans`` are those of ``manifests``, in their order. The runtime counts once for the engines on torch, as that
-    of the larger, and once for ONNX Runtime: that is too much by Python and Ray, which they share too.
+    ``plans`` are those of ``manifests``, in their order. The runtime counts once: that of the larger engine on
+    torch, and what ONNX Runtime adds to it.
     ConfigError for a model that no pool takes; DoesNotFitError when the pinned models, or they and one other,
     exceed the budget.
     """
@@ -116,7 +118,9 @@ def _own_terms(plan: MemoryPlan) -> Iterator[tuple[str, MemoryTerm]]:
 def _runtime_bytes(plans: Sequence[MemoryPlan]) -> int:
     runtimes = {plan.engine: plan.term(_RUNTIME).bytes for plan in plans}
     onnx_bytes = runtimes.pop("onnx", 0)
-    return onnx_bytes + max(runtimes.values(), default=0)
+    if not runtimes:
+        return onnx_bytes
+    return max(runtimes.values()) + min(onnx_bytes, _ONNX_BESIDE_TORCH_BYTES)
 
 
 def _tokenizer_bytes(manifests: Sequence[Manifest], plans: Sequence[MemoryPlan]) -> int:

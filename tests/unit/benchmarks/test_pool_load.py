@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.pool_load import Stream, ask_all, ask_for
 from benchmarks.pool_models import Case
 from benchmarks.pool_samples import Latencies, Span
-from models.errors import ModelUnavailableError
+from models.errors import InvalidRequestError, ModelUnavailableError
 from models.types import (
     EmbeddingRequest,
     EmbeddingResult,
@@ -37,6 +37,7 @@ class Client:
     text: str = "a b"
     vector: object = field(default_factory=lambda: VECTOR)
     error: Exception | None = None
+    refused: Exception | None = None
     ids: list[str] = field(default_factory=list)
     limits: list[int | None] = field(default_factory=list)
 
@@ -50,8 +51,8 @@ class Client:
 
     async def embed(self, _: EmbeddingRequest) -> EmbeddingResult:
         await asyncio.sleep(0)
-        if self.error:
-            raise self.error
+        if error := self.error or self.refused:
+            raise error
         return EmbeddingResult(np.array([self.vector], np.float32), Usage(1))
 
     async def infer(self, request: InferRequest) -> tuple[Tensor, ...]:
@@ -81,12 +82,12 @@ async def test_a_warm_model_is_asked_for_as_long_as_told() -> None:
     assert 0.05 <= spans[-1].ended_s - spans[0].began_s < 0.5
 
 
-async def test_a_stream_asks_others_for_the_least_until_it_is_stopped() -> None:
-    client = Client()
+async def test_a_stream_asks_others_until_it_is_stopped_whatever_they_say() -> None:
+    client = Client(refused=InvalidRequestError("no such token"))
     stream = Stream(lambda: lambda _: client)
     gc.unfreeze()
     assert await stream.stop() == []
-    await stream.start([GENERATES, EMBEDS])
+    await stream.start([(GENERATES, GENERATES.shortest), (EMBEDS, EMBEDS.refused)])
     for _ in range(100):
         await asyncio.sleep(0)
     spans = await stream.stop()

@@ -7,6 +7,7 @@ from collections.abc import Sequence, Set
 import pytest
 
 from models.errors import ConfigError, DoesNotFitError
+from models.manifest import FileEntry, Manifest, TokenizerFacts
 from models.memory.plan import MemoryPlan, plan_memory
 from models.memory.pool_plan import PoolPlan, check_poolable, own_bytes, plan_pool
 from models.spec import Limits
@@ -31,7 +32,7 @@ def runtime(plan: MemoryPlan) -> int:
 
 def test_the_process_counts_once() -> None:
     pool = plan_of([SMOL, MINI, ADD], frozenset(), 4 * GIB)
-    assert pool.runtime_bytes == max(runtime(SMOL), runtime(MINI)) + runtime(ADD)
+    assert pool.runtime_bytes == max(runtime(SMOL), runtime(MINI)) + 24 * 1024**2 < GIB
     assert pool.room_bytes == 4 * GIB - pool.runtime_bytes
     assert pool.sizes == {plan.id: plan.total_bytes - runtime(plan) for plan in (SMOL, MINI, ADD)}
 
@@ -99,3 +100,19 @@ def test_mapped_weights_are_told_from_those_that_an_engine_copies() -> None:
     assert (terms["weights"].bytes, terms["weights"].shared) == (mapped_bytes, True)
     assert (terms["copied_weights"].bytes, terms["copied_weights"].shared) == (ADD.term("weights").bytes, False)
     assert pool.mapped_sizes == {plan.id: plan.term("weights").bytes for plan in (SMOL, MINI)}
+
+
+def tokenized(manifest: Manifest, version: str, letter: str) -> Manifest:
+    entry = FileEntry(path="tokenizer.json", size_bytes=1, sha256=letter * 64)
+    facts = TokenizerFacts(algorithm="BPE", vocab_size=1000)
+    return manifest.model_copy(update={"version": version, "files": (entry,), "tokenizer": facts})
+
+
+def test_a_tokenizer_counts_once_for_all_models_that_share_it() -> None:
+    manifests = [tokenized(MINILM, version, letter) for version, letter in (("1", "a"), ("2", "a"), ("3", "b"))]
+    plans = [plan_memory(manifest, SMALL, "embedding") for manifest in manifests]
+    pool = plan_pool(manifests, plans, frozenset(), 4 * GIB)
+    size = plans[0].term("tokenizer").bytes
+    assert pool.tokenizer_bytes == 2 * size > 0
+    assert pool.sizes[plans[0].id] == plans[0].total_bytes - runtime(plans[0]) - size
+    assert pool.planned("p", ()).total_bytes == pool.runtime_bytes + 2 * size
