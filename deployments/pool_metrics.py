@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Totals
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 
 from ray.util.metrics import Counter, Gauge, Histogram
@@ -53,26 +53,25 @@ class PoolMetrics:
     def loaded(self, model: VersionId, seconds: float) -> None:
         self._count("loads", model)
         self._seconds.observe(seconds, _tags(model))
-        self._set_planned(model, is_loaded=True)
 
     def failed(self, model: VersionId) -> None:
         self._count("failures", model)
 
     def evicted(self, model: VersionId) -> None:
         self._count("evictions", model)
-        self._set_planned(model, is_loaded=False)
 
-    def measured(self, files: Mapping[str, int]) -> None:
-        """``files``: the bytes in memory of each mapped weight file, by its path in the store."""
-        for model in self._mapped_sizes:
+    def measured(self, held: Collection[VersionId], files: Mapping[str, int]) -> None:
+        """What is loaded, and the bytes in memory of each mapped weight file, by its path in the store.
+
+        Every gauge is set each time: Ray forgets one that is not set for 20 s.
+        """
+        for model, size in self._sizes.items():
+            self._gauges["resident_bytes"].set(size * (model in held), _tags(model))
+        for model, size in self._mapped_sizes.items():
             folder = f"{model.name}/{model.version}/"
-            size = sum(size for path, size in files.items() if path.startswith(folder))
-            self._gauges["measured_weights_bytes"].set(size, _tags(model))
-
-    def _set_planned(self, model: VersionId, *, is_loaded: bool) -> None:
-        self._gauges["resident_bytes"].set(self._sizes[model] * is_loaded, _tags(model))
-        if model in self._mapped_sizes:
-            self._gauges["planned_weights_bytes"].set(self._mapped_sizes[model] * is_loaded, _tags(model))
+            measured = sum(size for path, size in files.items() if path.startswith(folder))
+            self._gauges["planned_weights_bytes"].set(size * (model in held), _tags(model))
+            self._gauges["measured_weights_bytes"].set(measured, _tags(model))
 
     def _count(self, name: str, model: VersionId) -> None:
         self.totals[name] += 1

@@ -151,7 +151,7 @@ class Pool:
     def _report(self, found: MemoryReport) -> None:
         """Called by the watch, on its thread."""
         self._memory_metrics.report(found)
-        self._metrics.measured(found.reading.files)
+        self._metrics.measured(self._ledger.held, found.reading.files)
 
     async def _pin(self, version: VersionId) -> None:
         try:

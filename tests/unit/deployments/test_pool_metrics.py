@@ -25,22 +25,28 @@ def test_every_event_is_counted(metrics: PoolMetrics) -> None:
     assert metrics.totals == {"loads": 2, "hits": 1, "failures": 1, "evictions": 1}
 
 
-def test_weights_are_planned_while_they_are_loaded_and_measured_at_any_time(
+def test_each_look_says_what_is_loaded_and_what_of_it_is_in_memory(
     metrics: PoolMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of the model that has mapped weights, and by the files of its own version."""
-    seen: list[tuple[str, float, str]] = []
+    """Of mapped weights where the model has any, and by the files of its own version."""
+    seen: dict[tuple[str, str], float] = {}
     for name, gauge in metrics._gauges.items():
-        monkeypatch.setattr(gauge, "set", lambda value, tags, name=name: seen.append((name, value, tags["model"])))
-    metrics.loaded(A, 0.2)
-    metrics.measured({"a/1/model-1.safetensors": 3, "a/1/model-2.safetensors": 2, "a/10/model.safetensors": 9})
-    metrics.evicted(A)
-    metrics.loaded(B, 0.2)
-    assert seen == [
-        ("resident_bytes", 10, "a"),
-        ("planned_weights_bytes", 6, "a"),
-        ("measured_weights_bytes", 5, "a"),
-        ("resident_bytes", 0, "a"),
-        ("planned_weights_bytes", 0, "a"),
-        ("resident_bytes", 20, "b"),
-    ]
+        monkeypatch.setattr(
+            gauge, "set", lambda value, tags, name=name: seen.update({(name, tags["model"]): value})
+        )
+    metrics.measured(
+        [A], {"a/1/model-1.safetensors": 3, "a/1/model-2.safetensors": 2, "a/10/model.safetensors": 9}
+    )
+    assert seen == {
+        ("resident_bytes", "a"): 10,
+        ("resident_bytes", "b"): 0,
+        ("planned_weights_bytes", "a"): 6,
+        ("measured_weights_bytes", "a"): 5,
+    }
+    metrics.measured([B], {})
+    assert seen == {
+        ("resident_bytes", "a"): 0,
+        ("resident_bytes", "b"): 20,
+        ("planned_weights_bytes", "a"): 0,
+        ("measured_weights_bytes", "a"): 0,
+    }
