@@ -38,6 +38,7 @@ from cluster.terminal.options import (
 from cluster.terminal.render import open_console
 from deployments.args import Place
 from models.errors import ConfigError
+from models.nodes import NODE_ID_LABEL, NODE_LABEL
 
 _PICTURE_CELLS = 100  # where there is no terminal to fit into
 
@@ -138,8 +139,22 @@ def _write(planned: ClusterPlan, source: Path, target: Path) -> None:
             f"{str(target)!r} is not written: Ray may start more replicas than are planned of {', '.join(scaled)}",
             remedy="add --at max, so that each of them has a place",
         )
+    _check_names(planned, target)
     places = {
         model.model.path: [Place(node=slot.node, devices=slot.devices) for slot in planned.places(model) if slot]
         for model in planned.models
     }
     write_placements(source, target, places)
+
+
+def _check_names(planned: ClusterPlan, target: Path) -> None:
+    """ConfigError when a place is on a node that need not be called so once it is there."""
+    lasting = {node.name for node in planned.nodes if {NODE_LABEL, NODE_ID_LABEL} & node.labels.keys()}
+    used = {slot.node for model in planned.models for slot in planned.places(model) if slot}
+    unsure = ", ".join(sorted(used - lasting))
+    if unsure:
+        raise ConfigError(
+            f"{str(target)!r} is not written: no live node is sure to be called {unsure}",
+            remedy="plan on the live nodes: --address URL; or give each node that is to have a place the label "
+            f"{NODE_LABEL}, which in a file of `ray up` or KubeRay takes a group of its own",
+        )

@@ -20,6 +20,7 @@ from models.errors import ConfigError, StoreError
 from models.importing.fixed_facts import differences
 from models.local_sources import FileSource, PackageSource
 from models.manifest import Manifest
+from models.memory.calibration import store_overheads
 from models.memory.plan import plan_memory
 from models.object_store import BUCKET_SCHEMES
 from models.sources import parse_source
@@ -67,7 +68,7 @@ def find_problems(file: ConfigFile) -> tuple[list[Problem], ServeConfig | None]:
         complaints = [
             complaint
             for app in read_applications(file.value)
-            for complaint in reservation_complaints(app, stored_manifest)
+            for complaint in reservation_complaints(app, stored_manifest, store_overheads)
         ]
     return [file.problem(complaint) for complaint in complaints], loaded
 

@@ -38,8 +38,9 @@ def build_model(args: ModelArgs) -> Application:
 
     stored = ensure_imported(args)
     nodes = live_nodes()
-    plan = plan_model(args, stored.manifest, nodes, store_overheads(args.store))
-    check_fits(plan, stored.manifest, args.limits, plan.device.usable_bytes, _named(plan))
+    overheads = store_overheads(args.store)
+    plan = plan_model(args, stored.manifest, nodes, overheads)
+    check_fits(plan, stored.manifest, args.limits, plan.device.usable_bytes, _named(plan), overheads)
     check_places(args, plan, nodes)
     _check_compute_share(args, plan)
     logger.info("%s is planned at %s of %s.", args.id, format_bytes(plan.budget_bytes), plan.device.name)

@@ -49,7 +49,7 @@ def assigned_gpu(model: VersionId, environment: Mapping[str, str]) -> str:
     if "GPU" not in environment.get(UNIT_RESOURCES, "GPU").split(","):
         raise ConfigError(
             f"{model} has no placement, and its node counts its GPUs as one pool ({UNIT_RESOURCES})",
-            remedy="write the plan into the configuration: stowage plan CONFIG --write CONFIG",
+            remedy="write the plan into the configuration: stowage plan CONFIG --address URL --write CONFIG",
         )
     assigned = environment.get(VISIBLE)
     if not assigned:

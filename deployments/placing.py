@@ -109,5 +109,5 @@ def _listed(by_name: Mapping[str, Node]) -> str:
 def _stale(model: VersionId, what: str) -> ConfigError:
     return ConfigError(
         f"placement of {model} names {what}",
-        remedy="plan again for the nodes that there are: stowage plan CONFIG --write CONFIG",
+        remedy="plan again for the nodes that there are: stowage plan CONFIG --address URL --write CONFIG",
     )

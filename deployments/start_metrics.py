@@ -1,13 +1,10 @@
-"""Who starts on a GPU and who waits for it, as a Ray metric; Prometheus has it with the prefix ``ray_``."""
+"""How replicas start on a GPU, as Ray metrics; Prometheus has them with the prefix ``ray_``."""
 
 from __future__ import annotations
 
-from ray.util.metrics import Gauge
-
+from deployments.lasting_gauge import LastingGauge
 from models.start_lock import Holder
 from models.types import VersionId
-
-_TAGS = ("model", "version", "node", "gpu", "state", "behind")
 
 
 class StartMetrics:
@@ -15,8 +12,8 @@ class StartMetrics:
 
     def __init__(self, model: VersionId, node: str, gpu: str) -> None:
         description = "1 while a replica waits for or has its turn on a GPU"
-        self._gauge = Gauge("stowage_engine_starting", description, _TAGS)
-        self._gauge.set_default_tags({"model": model.name, "version": model.version, "node": node, "gpu": gpu})
+        labels = ("state", "behind")
+        self._gauge = LastingGauge("stowage_engine_starting", description, _tags(model, node, gpu), labels)
         self._state: dict[str, str] | None = None
 
     def wait_for(self, holder: Holder | None) -> None:
@@ -26,12 +23,28 @@ class StartMetrics:
         self._enter({"state": "loading", "behind": ""})
 
     def end(self) -> None:
-        """No longer in any state; idempotent."""
+        """No longer in any state, for good; idempotent."""
+        self._gauge.close()
+        self._leave()
+
+    def _enter(self, state: dict[str, str]) -> None:
+        self._leave()
+        self._gauge.set(1, state)
+        self._state = state
+
+    def _leave(self) -> None:
         if self._state is not None:
             self._gauge.set(0, self._state)
             self._state = None
 
-    def _enter(self, state: dict[str, str]) -> None:
-        self.end()
-        self._gauge.set(1, state)
-        self._state = state
+
+def report_compute_share(model: VersionId, node: str, gpu: str, *, kept: bool) -> LastingGauge:
+    """Say whether the replica's ``compute_share`` is ``kept``, until its process ends or the gauge is closed."""
+    description = "1 where an MPS daemon keeps a replica's compute_share, 0 where none runs and it has no effect"
+    gauge = LastingGauge("stowage_compute_share_kept", description, _tags(model, node, gpu))
+    gauge.set(kept)
+    return gauge
+
+
+def _tags(model: VersionId, node: str, gpu: str) -> dict[str, str]:
+    return {"model": model.name, "version": model.version, "node": node, "gpu": gpu}

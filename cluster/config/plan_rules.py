@@ -14,9 +14,11 @@ from models.engines.registry import resolve_engine
 from models.errors import ConfigError
 from models.hardware import Device
 from models.manifest import Manifest
+from models.memory.overheads import Overheads
 from models.memory.plan import ANY_CPU, MemoryPlan, plan_memory
 
 FindManifest = Callable[[ModelArgs], Manifest | None]
+FindOverheads = Callable[[str], Overheads]
 
 _KINDS = ("auto", "cpu", "gpu")
 _OPTIONS = "ray_actor_options"
@@ -49,13 +51,18 @@ def placement_complaints(app: Application) -> Iterator[Complaint]:
             yield Complaint(path, message)
 
 
-def reservation_complaints(app: Application, find_manifest: FindManifest) -> Iterator[Complaint]:
-    """Of ``num_gpus`` and ``memory`` below the plan, as far as the file alone says for which device it is."""
+def reservation_complaints(
+    app: Application, find_manifest: FindManifest, find_overheads: FindOverheads
+) -> Iterator[Complaint]:
+    """Of ``num_gpus`` and ``memory`` below the plan, as far as the file alone says for which device it is.
+
+    ``find_overheads`` has those that were measured for a store.
+    """
     args = app.model_args() if app.builder == MODEL_BUILDER else None
     for index, override in enumerate(app.overrides if args else ()):
         options = child(override, _OPTIONS)
         if args is not None and isinstance(options, Mapping):
-            plan = _plan(args, _device(args, options), find_manifest)
+            plan = _plan(args, _device(args, options), find_manifest, find_overheads)
             if plan is not None:
                 yield from _below(args, plan, options, (*app.path, "deployments", index, _OPTIONS))
 
@@ -71,14 +78,19 @@ def _below(
             yield Complaint(place, str(too_little(args, option, given, needed)))
 
 
-def _plan(args: ModelArgs, device: Device | None, find_manifest: FindManifest) -> MemoryPlan | None:
+def _plan(
+    args: ModelArgs, device: Device | None, find_manifest: FindManifest, find_overheads: FindOverheads
+) -> MemoryPlan | None:
     """None for a model that is not stored or cannot be planned, which are complaints of other rules."""
     manifest = find_manifest(args) if device is not None else None
     if device is None or manifest is None:
         return None
+    overheads, budget_bytes = find_overheads(args.store), args.memory.on(device)
     try:
         engine = resolve_engine(manifest, args.engine)
-        return plan_memory(manifest, args.limits, engine, device=device, budget_bytes=args.memory.on(device))
+        return plan_memory(
+            manifest, args.limits, engine, device=device, budget_bytes=budget_bytes, overheads=overheads
+        )
     except ConfigError:
         return None
 

@@ -144,6 +144,7 @@ def _node_group(where: str, group: _Group, count: int) -> NodeGroup:
         num_devices=num_gpus if gpu else 0,
         labels=labels,
         source="limits of the pod, all of which KubeRay offers to replicas",
+        is_named=False,
     )
 
 

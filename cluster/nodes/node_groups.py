@@ -11,14 +11,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from cluster.config.config_file import format_path
 from models.errors import ConfigError
 from models.hardware import Device, Node
-from models.nodes import check_names
+from models.nodes import NODE_LABEL, check_names
 
 Part = TypeVar("Part", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
 class NodeGroup:
-    """``count`` nodes of one type; None is one node of exactly this name. The other fields are those of Node."""
+    """``count`` nodes of one type; None is one node of exactly this name. The other fields are those of Node.
+
+    ``is_named``: the operator names each of them, and starts it with that label. A cloud names nodes itself; one
+    that is alone in its group can have a name there too, as a label of the group.
+    """
 
     name: str
     count: int | None
@@ -29,11 +33,11 @@ class NodeGroup:
     labels: Mapping[str, str] = field(default_factory=dict)
     price_per_hour: float | None = None
     source: str = ""
+    is_named: bool = True
 
     def nodes(self) -> Iterable[Node]:
-        """Called ``gpu-0``, ``gpu-1`` and so on in a group ``gpu``."""
-        names = [self.name] if self.count is None else [f"{self.name}-{index}" for index in range(self.count)]
-        for name in names:
+        """Called ``gpu-0``, ``gpu-1`` and so on in a group ``gpu``, unless a label names them."""
+        for name in self._names():
             yield Node(
                 name=name,
                 num_cpus=self.num_cpus,
@@ -41,10 +45,15 @@ class NodeGroup:
                 gpu=self.gpu,
                 num_devices=self.num_devices,
                 group=self.name,
-                labels=self.labels,
+                labels={**self.labels, NODE_LABEL: name} if self.is_named else self.labels,
                 price_per_hour=self.price_per_hour,
                 source=self.source,
             )
+
+    def _names(self) -> list[str]:
+        if self.count is None:
+            return [self.name]
+        return [self.labels.get(NODE_LABEL, f"{self.name}-{index}") for index in range(self.count)]
 
 
 class Foreign(BaseModel):

@@ -110,6 +110,7 @@ def _group(file: str, name: str, node_type: _NodeType, count: int) -> NodeGroup:
         num_devices=int(resources["GPU"]) if gpu else 0,
         labels=labels,
         source=_source(known, node_type.resources),
+        is_named=False,
     )
 
 

@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModel, AutoModelForCausalLM, PreTrainedModel
 
 from models.engines.mapped_weights import private_weight_bytes
+from models.engines.quiet import quieten_transformers
 from models.errors import ConfigError
 from models.manifest import Manifest
 
@@ -29,6 +30,7 @@ def load_pretrained(
     bytes are not, beyond what the manifest knows. ConfigError when weights are missing or have another shape than
     config.json says; those whose name starts with ``unused`` may be missing.
     """
+    quieten_transformers()
     from_pretrained: Any = auto_class.from_pretrained
     model, report = from_pretrained(
         folder,
@@ -38,6 +40,7 @@ def load_pretrained(
         local_files_only=True,
         trust_remote_code=False,
         output_loading_info=True,
+        ignore_mismatched_sizes=True,  # they are refused below, with the model's name
     )
     _check_report(report, manifest, unused)
     if device != "cpu":

@@ -28,7 +28,7 @@ def page_layout(manifest: Manifest, limits: Limits) -> CacheLayout:
         raise ConfigError(
             f"{manifest.id} has {reason}, which continuous batching of transformers cannot page "
             f"(4,096 tokens of it keep at least {sequence_bytes:,} B)",
-            remedy="use a model whose layers all have full or sliding attention",
+            remedy="use a model of another family, such as Llama, Qwen, Mistral or Gemma 3",
         )
     return cache_layout(architecture, bytes_of_item, limits.page_size)
 

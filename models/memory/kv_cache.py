@@ -22,6 +22,19 @@ NUM_TRASH_SECTORS = 2
 
 _ALIGNMENT_BYTES = 128
 
+# Families of transformers 5.23 whose attention does not go through its interface, or cannot be computed with sdpa
+# (soft-capped scores, sinks): their classes say so, and a test compares. Of those in the last line only running
+# them tells: they fail, or answer something else than one by one.
+_OWN_ATTENTION = frozenset(
+    (
+        *("bamba", "big_bird", "bloom", "codegen", "cpmant", "falcon", "falcon_h1", "flint", "gemma2", "git"),
+        *("gpt_neo", "gpt_neox_japanese", "gpt_oss", "gptj", "granite_swa", "granitemoe_swa", "jamba", "mamba2"),
+        *("megatron-bert", "mimo_v2_flash", "mpt", "openai-gpt", "rembert", "roformer", "stablelm", "trocr"),
+        *("vaultgemma", "xlnet", "xlstm", "zamba", "zamba2"),
+        *("diffllama", "doge", "gemma4_text", "jetmoe", "nemotron"),
+    )
+)
+
 
 @dataclass(frozen=True, slots=True)
 class LayerGroup:
@@ -105,15 +118,18 @@ def layer_types(architecture: ArchitectureFacts) -> tuple[str, ...]:
 def why_not_paged(architecture: ArchitectureFacts) -> str | None:
     """What continuous batching of transformers 5.23 cannot page in this model; None where it can.
 
-    Its allocators know full and sliding attention. It takes the head size of latent attention from the rotary
-    part alone, so that the first request fails; encoders and their cross-attention it does not run.
+    Its allocators know full and sliding attention, which they see only where a model computes it through
+    transformers' interface, with sdpa. It takes the head size of latent attention from the rotary part alone, so
+    that the first request fails; encoders and their cross-attention it does not run.
     """
     if architecture.encoder is not None:
         return "the cross-attention of an encoder-decoder"
     if architecture.latent_attention is not None:
         return "multi-head latent attention"
     others = set(layer_types(architecture)) - {FULL_ATTENTION, SLIDING_ATTENTION}
-    return f"layers of {', '.join(sorted(others))}" if others else None
+    if others:
+        return f"layers of {', '.join(sorted(others))}"
+    return f"{architecture.model_type}'s own attention" if architecture.model_type in _OWN_ATTENTION else None
 
 
 def kv_bytes_per_sequence(architecture: ArchitectureFacts, num_tokens: int, item_bytes: int) -> int:

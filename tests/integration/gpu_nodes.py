@@ -106,8 +106,11 @@ def gpu_nodes(*names: str, raylet_environment: Mapping[str, str] | None = None) 
             gc.collect()  # Ray leaves sockets open, which is no fault of the tests that follow
 
 
-def start_model(name: str, percent: float, *places: tuple[str, int]) -> str:
-    """Ask for a replica on each of ``places``, nodes and GPUs, as the builder would; the application's name."""
+def start_model(name: str, percent: float, *places: tuple[str, int], **more: object) -> str:
+    """Ask for a replica on each of ``places``, nodes and GPUs, as the builder would; the application's name.
+
+    ``more`` goes into its args.
+    """
     args = ModelArgs.model_validate(
         {
             "model": name,
@@ -116,6 +119,7 @@ def start_model(name: str, percent: float, *places: tuple[str, int]) -> str:
             "min_replicas": len(places),
             "max_replicas": len(places),
             "placement": [{"node": node, "devices": [gpu]} for node, gpu in places],
+            **more,
         }
     )
     plan = plan_memory(SMOLLM2, args.limits, "transformers", device=H100, budget_bytes=args.memory.on(H100))
@@ -126,6 +130,11 @@ def start_model(name: str, percent: float, *places: tuple[str, int]) -> str:
     deployment = serve.deployment(**options)(Probe)
     serve._run(deployment.bind(args, plan), name=str(args.id), route_prefix=None, _blocking=False)
     return str(args.id)
+
+
+def metrics_addresses() -> list[str]:
+    """Where the nodes tell what their replicas report."""
+    return [f"{node['NodeManagerAddress']}:{node['MetricsExportPort']}" for node in ray.nodes()]  # type: ignore[no-untyped-call]
 
 
 def status(name: str) -> str:

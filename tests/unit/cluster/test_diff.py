@@ -90,6 +90,15 @@ def test_what_does_not_fit_afterwards_exits_with_1(stowage: Stowage, files: File
     assert stowage("diff", new, old, *NODES).code == 0
 
 
+def test_headers_are_read_once_for_both_files_unless_they_describe_other_weights(
+    stowage: Stowage, files: Files
+) -> None:
+    old = files("old.yaml", a={}, b={})
+    new = files("new.yaml", a={"memory": "1GiB", "limits": {"max_num_seqs": 2}}, b={"dtype": "bfloat16"})
+    err = stowage("diff", old, new, *NODES).err
+    assert (err.count("reading the headers of a@1"), err.count("reading the headers of b@1")) == (1, 2)
+
+
 def test_what_serve_takes_only_when_it_starts_is_said(stowage: Stowage, files: Files) -> None:
     old = files("old.yaml", a={})
     new = old.with_name("new.yaml")

@@ -157,6 +157,30 @@ def test_a_plan_that_does_not_hold_for_all_replicas_is_not_written(stowage: Stow
     assert target.read_text().count("{node: node-0}") == 2
 
 
+RAY_UP = """\
+head_node_type: head
+available_node_types:
+  head: {resources: {CPU: 8, memory: 64000000000, GPU: 1}, labels: {stowage.io/device: t4-16gb%s}}
+"""
+
+
+def test_places_are_written_only_on_nodes_that_will_be_called_so(stowage: Stowage, config: Path) -> None:
+    nodes, target = config.with_name("cluster.yaml"), config.with_name("placed.yaml")
+    nodes.write_text(RAY_UP % "")
+    for options in ((), ("--nodes", nodes)):
+        outcome = stowage("plan", config, *options, "--write", target)
+        assert outcome.code == 1
+        assert f"is not written: no live node is sure to be called {'head-0' if options else 'this-machine'}" in (
+            outcome.err
+        )
+        assert "--address URL" in outcome.err
+    assert not target.exists()
+    nodes.write_text(RAY_UP % ", stowage.io/node: gpu")
+    assert stowage("plan", config, "--nodes", nodes, "--write", target).code == 0
+    (_, app) = yaml.safe_load(target.read_text())["applications"]
+    assert app["args"]["placement"] == [{"node": "gpu", "devices": [0]}]
+
+
 def test_the_picture_as_a_file(stowage: Stowage, config: Path, nodes: Path) -> None:
     target = config.with_name("plan.svg")
     assert stowage("plan", config, "--nodes", nodes, "--svg", target).code == 0

@@ -40,11 +40,13 @@ def test_a_start_that_waited_is_no_longer_waiting(reported: list[tuple[float, di
 
 
 def test_a_start_behind_an_unknown_one(reported: list[tuple[float, dict[str, str]]]) -> None:
-    StartMetrics(VersionId("minilm", "1"), "a", "0").wait_for(None)
-    assert reported == [(1, {"state": "waiting", "behind": ""})]
+    metrics = StartMetrics(VersionId("minilm", "1"), "a", "0")
+    metrics.wait_for(None)
+    metrics.end()
+    assert reported[0] == (1, {"state": "waiting", "behind": ""})
 
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_whether_a_compute_share_is_kept(reported: list[tuple[float, dict[str, str]]], kept: bool) -> None:
-    report_compute_share(VersionId("minilm", "1"), "a", "0", kept=kept)
+    report_compute_share(VersionId("minilm", "1"), "a", "0", kept=kept).close()
     assert reported == [(int(kept), {})]

@@ -12,6 +12,7 @@ from deployments.reservation import reserve
 from models.devices import device_named
 from models.engines.registry import resolve_engine
 from models.manifest import Manifest
+from models.memory.overheads import MEASURED, Overhead, Overheads
 from models.memory.plan import ANY_CPU, MemoryPlan, plan_memory
 from tests.unit.manifests import MINILM
 
@@ -36,7 +37,7 @@ def stored(args: ModelArgs) -> Manifest:
 
 
 def of_reservations(app: Application) -> list[Complaint]:
-    return list(reservation_complaints(app, stored))
+    return list(reservation_complaints(app, stored, lambda _: MEASURED))
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", "gpu", "h100-80gb"])
@@ -115,4 +116,21 @@ def test_what_only_the_cluster_can_tell_is_left_to_it(args: dict[str, object]) -
 
 def test_what_is_not_stored_has_no_plan_to_contradict() -> None:
     app = application({}, ray_actor_options={"memory": 1})
-    assert list(reservation_complaints(app, lambda _: None)) == []
+    assert list(reservation_complaints(app, lambda _: None, lambda _: MEASURED)) == []
+
+
+def test_the_plan_is_made_with_the_overheads_of_the_model_s_store() -> None:
+    less = MEASURED.updated(
+        Overheads(entries=(Overhead(engine="embedding", kind="cpu", host_bytes=0, source="here"),))
+    )
+    tables = {"/calibrated": less, "/other": MEASURED}
+    memory = planned({}, "cpu")[1].budget_bytes - 1
+    found = {
+        store: list(
+            reservation_complaints(
+                application({"store": store}, ray_actor_options={"memory": memory}), stored, tables.__getitem__
+            )
+        )
+        for store in tables
+    }
+    assert [len(found[store]) for store in tables] == [0, 1]

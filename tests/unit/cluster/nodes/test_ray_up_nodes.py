@@ -54,6 +54,18 @@ def test_workers_are_as_many_as_the_file_allows() -> None:
     assert len(cluster(f"{{{head}, {worker}, max_workers: 9}}}}", more="max_workers: 5")) == 1 + 5
 
 
+NAMED = "{node_config: {InstanceType: g4dn.xlarge}, labels: {stowage.io/node: turing}, max_workers: %d}"
+HEAD = "head: {node_config: {InstanceType: m5.large}}"
+
+
+def test_a_label_names_the_one_node_of_its_type() -> None:
+    (head, turing) = cluster(f"{{{HEAD}, gpu: {NAMED % 1}}}")
+    assert (turing.name, turing.group, head.name) == ("turing", "gpu", "head-0")
+    assert "stowage.io/node" not in head.labels  # the cloud will name it
+    with pytest.raises(ConfigError, match="2 nodes are called 'turing'"):
+        cluster(f"{{{HEAD}, gpu: {NAMED % 2}}}")
+
+
 def test_the_head_s_type_may_have_workers_too() -> None:
     assert len(cluster("{head: {node_config: {InstanceType: m5.large}, max_workers: 2}}")) == 1 + 2
 

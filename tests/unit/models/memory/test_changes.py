@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from models.errors import DoesNotFitError
 from models.manifest import Manifest
 from models.memory.changes import Change
-from models.memory.overheads import MIB
+from models.memory.overheads import MEASURED, MIB, Overhead, Overheads
 from models.memory.plan import MemoryPlan, cheaper, check_fits, plan_memory
 from models.spec import EngineName, Limits
 from models.types import WeightFormat
@@ -102,6 +102,18 @@ def test_a_refusal_gives_sum_terms_limit_and_remedy() -> None:
         "+ runtime 406.0 MiB), but the largest node, n1, has 1.5 GiB "
         "(set limits.max_num_seqs to 4 or less, or use a larger node)"
     )
+
+
+def test_a_refusal_suggests_what_fits_with_the_overheads_of_the_plan() -> None:
+    heavy = Overhead(engine="transformers", kind="cpu", host_bytes=1024 * MIB, source="here")
+    table = MEASURED.updated(Overheads(entries=(heavy,)))
+    limits = Limits(max_model_len=2048)
+    plan = plan_memory(SMOLLM2, limits, "transformers", overheads=table)
+    with pytest.raises(DoesNotFitError, match=r"set limits\.max_num_seqs to (\d+) or less") as refused:
+        check_fits(plan, SMOLLM2, limits, 2304 * MIB, "the node", table)
+    (suggested, *_) = cheaper(plan, SMOLLM2, limits, 2304 * MIB, table)
+    assert str(suggested) in str(refused.value)
+    assert suggested != cheaper(plan, SMOLLM2, limits, 2304 * MIB)[0]
 
 
 def test_a_model_that_fits_under_no_limits_says_so() -> None:

@@ -61,6 +61,9 @@ def test_what_cannot_be_paged_is_named() -> None:
     assert why_not_paged(known("llama-3.1-8b").facts) is None
     assert why_not_paged(known("deepseek-v3").facts) == "multi-head latent attention"
     assert why_not_paged(known("t5-base").facts) == "the cross-attention of an encoder-decoder"
+    assert why_not_paged(known("gemma-3-1b").facts) is None
+    assert why_not_paged(known("gemma-2-9b").facts) == "gemma2's own attention"
+    assert why_not_paged(known("falcon-7b").facts) == "falcon's own attention"
 
 
 def layouts() -> st.SearchStrategy[CacheLayout]:
