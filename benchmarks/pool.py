@@ -27,21 +27,20 @@ METHOD = (
     "Right: the same text, or a vector within 1e-4, as transformers or ONNX Runtime compute it by themselves",
     "Answers: models chosen by Zipf's law from a fixed seed; a refusal counts as lost",
     "Latencies: one warm BERT, one request after the other, over Serve handles",
-    "Beside others: requests from another process, one after the other, in the pool all to the same replica",
+    "Beside others: requests from another process, each 0.1 s after the answer to the one before, to one replica",
     "What counts: the warm model's requests during which one of the others was under way",
     "Requests for warm models: for a vector or one token of 16; three models, which stay",
     "Loads: each request is for a cold model, which refuses it: it has a token that is in no vocabulary",
     "Requests for cold models: the same models, which answer with a vector or one token",
-    "Any models: those of MiniLM and SmolLM2 that belong to the replica too",
+    "Cold models: all of the replica's, those of MiniLM and SmolLM2 included",
     "multiplexed: 20 models in a replica, the same engines and warm-up, transformers' loading, in threads",
-    "multiplexed loads on both replicas, so that only half of it is beside the warm model",
+    "multiplexed spreads requests over both replicas, so that half of them are not beside the warm model",
     "Both stand in one Ray and are asked in turn, in alternating order",
 )
 _BESIDE: Mapping[str, Callable[[Window], Latencies]] = {
     "idle": lambda each: each.idle,
     "beside requests for warm models": lambda each: each.beside_warm,
-    "beside loads of random models": lambda each: each.beside_random_loads,
-    "beside loads of any models": lambda each: each.beside_loads,
+    "beside loads": lambda each: each.beside_loads,
     "beside requests for cold models": lambda each: each.beside_cold,
 }
 _LATENCIES: Metrics[Latencies] = {"p50": lambda each: each.p50_s, "p99": lambda each: each.p99_s}

@@ -21,6 +21,8 @@ from models.types import EmbeddingRequest, GenerationRequest
 
 logger = logging.getLogger(__name__)
 
+PAUSE_S = 0.1
+
 GetClient = Callable[[Case], ModelClient]
 Request = EmbeddingRequest | GenerationRequest
 
@@ -82,6 +84,7 @@ class Stream:
             with suppress(InvalidRequestError):
                 await ask(self._get_client(case), request, f"{case.version}-beside-{number}")
             self._spans.append(Span(began, time.monotonic()))
+            await asyncio.sleep(PAUSE_S)
 
 
 def freeze() -> None:

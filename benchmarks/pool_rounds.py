@@ -159,10 +159,10 @@ async def _window(
     side: str, warm: Case, others: Sequence[Case], get_client: GetClient, stream: Any, duration_s: float
 ) -> Window:
     """``stream`` is the actor that asks the others."""
-    random = [case for case in others if case.is_random]
+    stay = [case for case in others if case.is_random][:NUM_WARM]
 
     async def beside(asked: Sequence[tuple[Case, Request]]) -> Latencies:
-        for case in (*random[:NUM_WARM], warm):
+        for case in (*stay, warm):
             await ask(get_client(case), case.shortest, f"{case.version}-before")
         await stream.start.remote(asked)
         spans = await ask_for(get_client(warm), warm, duration_s)
@@ -171,8 +171,7 @@ async def _window(
     return Window(
         side,
         idle=Latencies.of(await ask_for(get_client(warm), warm, duration_s)),
-        beside_warm=await beside([(case, case.shortest) for case in random[:NUM_WARM]]),
-        beside_random_loads=await beside([(case, case.refused) for case in random]),
+        beside_warm=await beside([(case, case.shortest) for case in stay]),
         beside_loads=await beside([(case, case.refused) for case in others]),
         beside_cold=await beside([(case, case.shortest) for case in others]),
     )

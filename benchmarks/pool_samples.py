@@ -56,7 +56,7 @@ class Effort:
     num_requests: int = 1000
     num_clients: int = 8
     num_rounds: int = 5
-    window_s: float = 6.0
+    window_s: float = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +69,12 @@ class SideAnswers:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One side in one round: the warm model alone, beside requests for other warm models, beside loads of random
-    models and of any, and beside requests for cold models, which are loads and answers."""
+    """One side in one round: the warm model alone, beside requests for other warm models, beside loads, and beside
+    requests for cold models, which are loads and answers."""
 
     side: str
     idle: Latencies
     beside_warm: Latencies
-    beside_random_loads: Latencies
     beside_loads: Latencies
     beside_cold: Latencies
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import logging
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from deployments.engine_host import EngineHost
 from deployments.importing import ensure_imported
 from deployments.options import engine_settings
 from deployments.pool.warm_up import WarmUp
+from models.engines.heap import return_kept_blocks
 from models.engines.parts import Parts
 from models.engines.registry import create_engine
 from models.memory.plan import MemoryPlan
@@ -30,9 +30,9 @@ class EngineLoader:
         self._args = {args.id: args for args in models}
         self._plans = {plan.id: plan for plan in plans}
         self._hosts: dict[VersionId, EngineHost] = {}
-        self._malloc_trim = ctypes.CDLL(None).malloc_trim
         self._parts = parts
         self._num_loads = 0
+        self._has_kept = False
 
     def load(self, model: VersionId) -> EngineHost:
         args, plan = self._args[model], self._plans[model]
@@ -48,9 +48,18 @@ class EngineLoader:
         return self._hosts[model]
 
     def unload(self, value: EngineHost) -> None:
-        """Gives the memory back to the system: without being told to, glibc keeps what is freed."""
+        """Large blocks and mapped weights go back to the system at once, the rest with ``give_back``."""
         value.close()
-        self._malloc_trim(0)
+        self._has_kept = True
+
+    def give_back(self) -> None:
+        """To the system what the C library has kept of closed models.
+
+        Not a part of ``unload``: for its milliseconds no other thread can allocate.
+        """
+        if self._has_kept:
+            self._has_kept = False
+            return_kept_blocks()
 
     def warm_up(self, models: WarmUp) -> None:
         """Load and close what ``models`` asks for, then take what this has left out of garbage collection.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from deployments.args import MemoryPolicy
 from deployments.engine_host import EngineHost
@@ -11,12 +12,26 @@ from deployments.memory_watch import MemoryReport, MemoryWatch
 from deployments.pool.cache import ModelCache
 from models.engines.meters import Meter
 from models.errors import OverloadedError
-from models.memory.measured import Planned, compare_mapped
+from models.memory.measured import Planned, Reading, compare_mapped
 from models.types import VersionId
+
+
+@dataclass(frozen=True, slots=True)
+class _Tidied:
+    """A meter that first has done what makes its reading true."""
+
+    meter: Meter
+    give_back: Callable[[], None]
+
+    def read(self) -> Reading:
+        self.give_back()
+        return self.meter.read()
 
 
 class PoolMemory:
     """Made on the event loop of ``cache``; ``watch`` looks on a thread of its own, where ``report`` is called too.
+
+    Before each look it has ``give_back`` return what closed models have left.
 
     Over its budget under the policy ``shed``, a pool closes idle models, loads no others, and answers for those
     that are loaded. When there is none to close, it refuses all new work, as the replica of one model does.
@@ -27,10 +42,11 @@ class PoolMemory:
         planned: Callable[[], Planned],
         policy: MemoryPolicy,
         meter: Meter,
+        give_back: Callable[[], None],
         cache: ModelCache[EngineHost],
         report: Callable[[MemoryReport], None],
     ) -> None:
-        self.watch = MemoryWatch(planned, policy, meter, compare_mapped, self._report)
+        self.watch = MemoryWatch(planned, policy, _Tidied(meter, give_back), compare_mapped, self._report)
         self._cache = cache
         self._tell = report
         self._loop = asyncio.get_running_loop()

@@ -83,6 +83,7 @@ class Pool:
             planned=lambda: plan.planned(args.application, self._ledger.held),
             policy=args.memory_policy,
             meter=ProcessMeter(open_store(args.store).root),
+            give_back=loader.give_back,
             cache=self._cache,
             report=self._report,
         )

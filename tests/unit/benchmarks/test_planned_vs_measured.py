@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.planned_vs_measured import CASES, PeakWatch, PlanSample, terms_table, totals_table, write_config
@@ -9,6 +10,7 @@ from models.memory.measured import Compared, Reading
 
 MIB = 1024**2
 SAMPLE = PlanSample(
+    round=0,
     label="a",
     terms={"weights": 100 * MIB},
     planned_bytes=400 * MIB,
@@ -44,6 +46,13 @@ def test_the_highest_reading_is_kept() -> None:
     assert watch.peak == Reading(4, 5)
 
 
-def test_ratios_and_terms_are_shown() -> None:
-    assert totals_table([SAMPLE]).rows == (("a", "400", "390", "0.975"),)
-    assert terms_table([SAMPLE]).rows == (("a", "100", "99", "300", "290", "100", "100"),)
+def test_every_run_is_shown_and_the_median_of_its_terms() -> None:
+    runs = [
+        SAMPLE,
+        *(replace(SAMPLE, round=number, peak_bytes=high * MIB) for number, high in ((1, 404), (2, 388))),
+    ]
+    runs[1] = replace(runs[1], compared=(Compared("", 300 * MIB, 296 * MIB), Compared("", 100 * MIB, 94 * MIB)))
+    assert totals_table(runs).rows == (("a", "400", "390, 404, 388", "0.975, 1.010, 0.970"),)
+    assert terms_table(runs[:2]).rows == (("a", "100", "99", "300", "293", "100", "97"),)
+    other = replace(SAMPLE, label="b")
+    assert [row[0] for row in totals_table([SAMPLE, other, SAMPLE]).rows] == ["a", "b"]

@@ -50,7 +50,7 @@ class Pool:
     """A replica whose process takes ``unplanned_mib`` more than is planned for what it hosts."""
 
     def __init__(self, policy: MemoryPolicy, pinned: frozenset[VersionId] = frozenset()) -> None:
-        self.unplanned_mib = 0
+        self.unplanned_mib = self.kept_mib = 0
         self.hosts = Hosts()
         self.reports: list[MemoryReport] = []
         self.ledger = ByteLedger(
@@ -58,12 +58,16 @@ class Pool:
         )
         limits = CacheLimits(num_loads=1, hold_s=10, num_users=8)
         self.cache = ModelCache(self.ledger, self.hosts, limits, self.hosts, lambda: 0.0)
-        self.memory = PoolMemory(self.planned, policy, self, self.cache, self.reports.append)
+        self.memory = PoolMemory(self.planned, policy, self, self.give_back, self.cache, self.reports.append)
 
     def planned(self) -> Planned:
         sizes = {"runtime": RUNTIME_MIB, "weights": MODEL_MIB * len(self.ledger.held)}
         terms = tuple(MemoryTerm(name, size * MIB, "", name == "weights") for name, size in sizes.items())
         return Planned("pool-small", terms, BUDGET_MIB * MIB)
+
+    def give_back(self) -> None:
+        self.unplanned_mib -= self.kept_mib
+        self.kept_mib = 0
 
     def read(self) -> Reading:
         mapped_mib = MODEL_MIB * len(self.ledger.held)
@@ -88,6 +92,15 @@ async def test_what_is_planned_follows_what_is_hosted() -> None:
     assert [found.planned.total_bytes // MIB for found in seen] == [60, 80]
     assert [found.deviation for found in seen] == [0, 0]
     assert pool.reports == seen
+
+
+async def test_what_closed_models_have_left_is_given_back_before_a_look() -> None:
+    pool = Pool("shed")
+    await pool.call(A, B)
+    pool.unplanned_mib = pool.kept_mib = 50
+    found = await pool.look()
+    assert not found.state.over
+    assert found.reading.total_bytes == 80 * MIB
 
 
 async def test_warn_closes_and_refuses_nothing() -> None:
