@@ -21,8 +21,6 @@ from models.types import EmbeddingRequest, GenerationRequest
 
 logger = logging.getLogger(__name__)
 
-PAUSE_S = 0.1
-
 GetClient = Callable[[Case], ModelClient]
 Request = EmbeddingRequest | GenerationRequest
 
@@ -58,10 +56,11 @@ async def ask_for(client: ModelClient, case: Case, duration_s: float) -> list[Sp
 
 
 class Stream:
-    """Requests for one model after the other, asked from a process of its own, as a Ray actor."""
+    """Requests for one model after the other, with a pause after each answer; in a process of its own, by Ray."""
 
-    def __init__(self, connect: Callable[[], GetClient]) -> None:
+    def __init__(self, connect: Callable[[], GetClient], pause_s: float) -> None:
         freeze()
+        self._pause_s = pause_s
         self._get_client = connect()
         self._spans: list[Span] = []
         self._asking: asyncio.Task[None] | None = None
@@ -84,7 +83,7 @@ class Stream:
             with suppress(InvalidRequestError):
                 await ask(self._get_client(case), request, f"{case.version}-beside-{number}")
             self._spans.append(Span(began, time.monotonic()))
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(self._pause_s)
 
 
 def freeze() -> None:

@@ -37,6 +37,7 @@ from models.process_memory import read_process_memory
 SIDES = ("pool", "multiplexed")
 NUM_REPLICAS = 2
 NUM_WARM = 3
+PAUSE_S = 0.1
 
 
 class Sides:
@@ -132,7 +133,9 @@ async def _ask_both(sides: Sides, cases: Sequence[Case], args: PoolArgs, effort:
         answers.append(SideAnswers(side, asked))
     asked_of = {"pool": _on_one_replica(cases, sorted(await sides.pool_stats())), "multiplexed": cases}
     warm = next(case for case in asked_of["pool"] if case.version.name.startswith("bert"))
-    streams = {side: ray.remote(Stream).options(num_cpus=0).remote(partial(_connect, side)) for side in SIDES}
+    streams = {
+        side: ray.remote(Stream).options(num_cpus=0).remote(partial(_connect, side), PAUSE_S) for side in SIDES
+    }
     windows = []
     for number in range(effort.num_rounds):
         for side in SIDES if number % 2 else reversed(SIDES):

@@ -84,7 +84,7 @@ async def test_a_warm_model_is_asked_for_as_long_as_told() -> None:
 
 async def test_a_stream_asks_others_until_it_is_stopped_whatever_they_say() -> None:
     client = Client(refused=InvalidRequestError("no such token"))
-    stream = Stream(lambda: lambda _: client)
+    stream = Stream(lambda: lambda _: client, pause_s=0)
     gc.unfreeze()
     assert await stream.stop() == []
     await stream.start([(GENERATES, GENERATES.shortest), (EMBEDS, EMBEDS.refused)])
