@@ -8,7 +8,9 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from statistics import median
 from types import TracebackType
 
 import yaml
@@ -36,7 +38,9 @@ CLAIM = (
 )
 METHOD = (
     "One replica at a time, alone in its cluster, planned with the overheads that come with Stowage",
-    "Load: every sequence at full length with no shared prefix; three full batches of full inputs",
+    "Rounds: each starts all of them afresh",
+    "Load: every sequence at full length at once, with no shared prefix; or full batches of full inputs",
+    "Vocabulary: inputs have every token, for rows of a mapped table that nobody asked for are not resident",
     "Measured from outside, twice a second: mapped weights whole, of all other pages the proportional share",
     "Peaks in between: from the kernel's own high-water mark (VmHWM)",
     "Loaded: what is there after the first request, beside weights, runtime and session of the plan",
@@ -76,6 +80,7 @@ CASES = (
 class PlanSample:
     """One replica's plan, and what was measured of it under full load."""
 
+    round: int
     label: str
     terms: dict[str, int]
     planned_bytes: int
@@ -116,18 +121,18 @@ class PeakWatch:
         self.peak = max(self.peak, self._meter.read(), key=lambda seen: seen.high_bytes)
 
 
-def run(cases: Sequence[Case] = CASES) -> Record:
+def run(cases: Sequence[Case], num_rounds: int) -> Record:
     """Measure and say what came out."""
     machine = this_machine()
     with tempfile.TemporaryDirectory() as name:
-        samples = [measure(case, Path(name)) for case in cases]
+        samples = [measure(case, number, Path(name)) for number, case in product(range(num_rounds), cases)]
     tables = [totals_table(samples), terms_table(samples)]
     return Record("planned-vs-measured", CLAIM, METHOD, tables, samples, machine)
 
 
-def measure(case: Case, folder: Path) -> PlanSample:
+def measure(case: Case, number: int, folder: Path) -> PlanSample:
     """Serve one model alone and make it as busy as it may be."""
-    print(case.label, flush=True)
+    print(f"round {number + 1}: {case.label}", flush=True)
     config, args = write_config(case, folder)
     _import_first(config)
     with running_serve(config, PORT, SETTINGS["stowage"], folder) as server:
@@ -139,7 +144,7 @@ def measure(case: Case, folder: Path) -> PlanSample:
         ready = meter.read()
         with PeakWatch(meter) as watch:
             full_load(stored.manifest, plan, plan.max_batch_size).send(server.base_url)
-    return _sample(case, plan, ready, watch.peak)
+    return _sample(case, number, plan, ready, watch.peak)
 
 
 def _import_first(config: Path) -> None:
@@ -168,8 +173,9 @@ def _plan(stored: StoredModel, args: ModelArgs) -> MemoryPlan:
     return plan_memory(stored.manifest, args.limits, engine, device=device)
 
 
-def _sample(case: Case, plan: MemoryPlan, ready: Reading, peak: Reading) -> PlanSample:
+def _sample(case: Case, number: int, plan: MemoryPlan, ready: Reading, peak: Reading) -> PlanSample:
     return PlanSample(
+        round=number,
         label=case.label,
         terms={term.name: term.bytes for term in plan.terms},
         planned_bytes=plan.total_bytes,
@@ -180,26 +186,45 @@ def _sample(case: Case, plan: MemoryPlan, ready: Reading, peak: Reading) -> Plan
 
 
 def totals_table(samples: Sequence[PlanSample]) -> Table:
-    """What the claim speaks of."""
+    """What the claim speaks of, of every run."""
     rows = [
-        (sample.label, *_mib(sample.planned_bytes, sample.peak_bytes), f"{sample.ratio:.3f}") for sample in samples
+        (
+            label,
+            *_mib(runs[0].planned_bytes),
+            ", ".join(_mib(*(run.peak_bytes for run in runs))),
+            ", ".join(f"{run.ratio:.3f}" for run in runs),
+        )
+        for label, runs in _by_label(samples)
     ]
-    return Table("Total, MiB", ("model", "planned", "measured", "ratio"), tuple(rows))
+    return Table("Total of each run, MiB", ("model", "planned", "measured", "ratio"), tuple(rows))
 
 
 def terms_table(samples: Sequence[PlanSample]) -> Table:
     """Where the deviation comes from."""
     headers = ("model", "weights planned", "mapped", "loaded planned", "measured", "work planned", "measured")
-    return Table("By terms, MiB", headers, tuple((sample.label, *_term_cells(sample)) for sample in samples))
+    rows = tuple((label, *_term_cells(runs)) for label, runs in _by_label(samples))
+    return Table("By terms, medians of the runs, MiB", headers, rows)
 
 
-def _term_cells(sample: PlanSample) -> Iterator[str]:
-    loaded, work = sample.compared
-    sizes = (loaded.planned_bytes, loaded.measured_bytes, work.planned_bytes, work.measured_bytes)
-    return _mib(sample.terms["weights"], sample.weights_bytes, *sizes)
+def _by_label(samples: Sequence[PlanSample]) -> Iterator[tuple[str, list[PlanSample]]]:
+    for label in dict.fromkeys(sample.label for sample in samples):
+        yield label, [sample for sample in samples if sample.label == label]
 
 
-def _mib(*sizes: int) -> Iterator[str]:
+def _term_cells(runs: Sequence[PlanSample]) -> Iterator[str]:
+    """Planned sizes are the same in all runs."""
+    loaded, work = zip(*(run.compared for run in runs), strict=True)
+    return _mib(
+        runs[0].terms["weights"],
+        median(run.weights_bytes for run in runs),
+        loaded[0].planned_bytes,
+        median(each.measured_bytes for each in loaded),
+        work[0].planned_bytes,
+        median(each.measured_bytes for each in work),
+    )
+
+
+def _mib(*sizes: float) -> Iterator[str]:
     return (f"{size / MIB:.0f}" for size in sizes)
 
 
@@ -207,10 +232,11 @@ def main() -> None:
     """Run it and keep the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="run the cases whose label holds this text")
     args = parser.parse_args()
     cases = [case for case in CASES if args.only in case.label]
-    keep(lambda: run(cases), args.results)
+    keep(lambda: run(cases, args.rounds), args.results)
 
 
 if __name__ == "__main__":

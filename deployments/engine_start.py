@@ -18,8 +18,9 @@ from deployments.place_ledger import Claim, PlaceLedger
 from deployments.placing import places_on
 from deployments.replica_node import ReplicaNode, reserved_resources, this_node
 from deployments.reservation import check_reservation
-from deployments.start_metrics import StartMetrics
+from deployments.start_metrics import StartMetrics, report_compute_share
 from models.engines.base import Engine, EngineSettings
+from models.engines.heap import keep_freed_blocks
 from models.engines.registry import create_engine
 from models.memory.plan import MemoryPlan
 from models.start_lock import Holder, StartLock
@@ -71,7 +72,8 @@ def take_gpu(args: ModelArgs, node: ReplicaNode) -> tuple[str, Claim | None]:
     else:
         gpu = assigned_gpu(args.id, os.environ)
     if args.compute_share is not None:
-        share_compute(args.id, args.compute_share, os.environ)
+        kept = share_compute(args.id, args.compute_share, os.environ)
+        report_compute_share(args.id, node.name, gpu, kept=kept)
     logger.info("%s is on GPU %s of node %s.", args.id, gpu, node.name)
     return gpu, claim
 
@@ -99,4 +101,6 @@ def _load(plan: MemoryPlan, stored: StoredModel, settings: EngineSettings) -> En
     logger.info("Loading %s with the %s engine.", plan.id, plan.engine)
     engine = create_engine(plan.engine, stored.folder, stored.manifest, settings)
     logger.info("%s is loaded after %.1f s.", plan.id, time.monotonic() - began)
+    if settings.keeps_heap:
+        keep_freed_blocks()  # from now on: what the load has freed went back
     return engine

@@ -11,6 +11,7 @@ from deployments.placing import NodeChoice, Selector, choose_kind, choose_nodes
 from deployments.pool_args import PoolArgs
 from deployments.reservation import reserve
 from models.engines.base import EngineSettings
+from models.engines.heap import ONE_HEAP
 from models.hardware import Node
 from models.memory.plan import MemoryPlan
 
@@ -113,6 +114,7 @@ def engine_settings(args: ModelArgs, plan: MemoryPlan) -> EngineSettings:
         num_threads=args.num_threads,
         device=_CPU if plan.device.kind == _CPU else "cuda:0",
         device_cap_bytes=_cap_bytes(args, plan),
+        keeps_heap=plan.engine == "transformers" and plan.device.kind == _CPU,
     )
 
 
@@ -130,6 +132,8 @@ def _actor_options(
             options["runtime_env"] = RuntimeEnv(env_vars={LEAVE_VISIBLE: "1"})
     elif reservation.num_gpus and (kind := choose_kind(plan.device, nodes)):
         options["label_selector"] = kind
+    if plan.device.kind == _CPU:
+        options["runtime_env"] = RuntimeEnv(env_vars=dict(ONE_HEAP))
     return options
 
 

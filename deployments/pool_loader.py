@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from deployments.args import ModelArgs
 from deployments.engine_host import EngineHost
@@ -37,9 +38,8 @@ class EngineLoader:
     def load(self, model: VersionId) -> EngineHost:
         args, plan = self._args[model], self._plans[model]
         stored = ensure_imported(args)
-        engine = create_engine(
-            plan.engine, stored.folder, stored.manifest, engine_settings(args, plan), self._parts
-        )
+        settings = replace(engine_settings(args, plan), keeps_heap=False)
+        engine = create_engine(plan.engine, stored.folder, stored.manifest, settings, self._parts)
         if model not in self._hosts:
             limits = args.limits.model_copy(update={"max_batch_size": plan.max_batch_size})
             self._hosts[model] = EngineHost(model, stored.manifest.task, limits)
@@ -74,21 +74,18 @@ class EngineLoader:
                 self.unload(self.load(model))
             except Exception:
                 logger.exception("Model %s cannot be loaded; its requests will be told why.", model)
-        _freeze()
+        gc.collect()
+        gc.freeze()
 
     def _leave_uncollected(self) -> None:
         """Take what is loaded out of garbage collection: its reference counts free it when it is closed.
 
         transformers collects all there is, twice, when a generation engine ends; with twenty models loaded each
-        holds up the process for 5 to 8 ms. Cycles that were alive just now are never collected, so now and then
-        all are.
+        holds up the process for 5 to 8 ms. Cycles that were there just now are never collected, so now and then
+        everything is.
         """
         self._num_loads += 1
         if self._num_loads % _LOADS_PER_COLLECTION == 0:
             gc.unfreeze()
-        _freeze()
-
-
-def _freeze() -> None:
-    gc.collect()
-    gc.freeze()
+            gc.collect()
+        gc.freeze()

@@ -13,7 +13,6 @@ _SHARE = re.compile(rb"^(?:Swap)?Pss: +(\d+) kB$", re.MULTILINE)
 _RESIDENT = re.compile(rb"^Rss: +(\d+) kB$", re.MULTILINE)
 _PEAK = re.compile(rb"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 _RESET_PEAK = "5"  # proc_pid_clear_refs(5)
-_NOW = re.compile(rb"^VmRSS:\s+(\d+) kB$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,11 @@ def reset_peak(process: Path = Path("/proc/self")) -> int | None:
 
 
 def parse_process_memory(smaps: bytes, status: bytes, weights: Path) -> ProcessMemory:
-    """``smaps`` and ``status`` as proc_pid_smaps(5) and proc_pid_status(5) describe them."""
+    """``smaps`` and ``status`` as proc_pid_smaps(5) and proc_pid_status(5) describe them.
+
+    What is resident is summed up from ``smaps`` too: ``status`` is read some milliseconds later, when a block of
+    100 MiB may have come or gone, which would count twice in what the peak is above it.
+    """
     mappings = _mappings_below(weights).findall(smaps)
     files: dict[str, int] = {}
     for path, fields in mappings:
@@ -74,7 +77,7 @@ def parse_process_memory(smaps: bytes, status: bytes, weights: Path) -> ProcessM
         mapped_bytes=sum(files.values()),
         mapped_share_bytes=mapped_share_bytes,
         other_bytes=_sum(_SHARE, smaps) - mapped_share_bytes,
-        resident_bytes=_sum(_NOW, status),
+        resident_bytes=_sum(_RESIDENT, smaps),
         peak_resident_bytes=_sum(_PEAK, status),
         mapped_files=files,
     )

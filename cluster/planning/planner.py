@@ -63,9 +63,7 @@ def _plan_model(model: DeployedModel, find: FindVersion, nodes: Sequence[Node], 
     try:
         known = find(args)
         plan = plan_model(args, known.manifest, nodes, known.overheads)
-        check_fits(
-            plan, known.manifest, args.limits, plan.device.usable_bytes, _largest(plan), known.overheads
-        )
+        check_fits(plan, known.manifest, args.limits, plan.device.usable_bytes, _largest(plan), known.overheads)
     except StowageError as error:
         return PlannedModel(model, num_replicas, known, plan, str(error))
     return PlannedModel(model, num_replicas, known, plan)

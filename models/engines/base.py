@@ -29,7 +29,8 @@ class EngineSettings:
     ``page_size`` tokens across all layers, ``max_batch_size`` counts inputs of one forward pass.
     ``kv_cache_bytes`` is what those pages take, for engines that want the size. ``device`` is ``cpu`` or, as
     the process sees it, ``cuda:0``. ``device_cap_bytes``: all that the engine may take of the device, beside the
-    process or device context itself; None where nothing is planned.
+    process or device context itself; None where nothing is planned. ``keeps_heap``: the process keeps what a
+    generation step frees for the next step, so the engine gives it back when there is none.
     """
 
     max_model_len: int
@@ -42,6 +43,7 @@ class EngineSettings:
     num_threads: int = 1
     device: str = "cpu"
     device_cap_bytes: int | None = None
+    keeps_heap: bool = False
 
 
 class Engine(Protocol):

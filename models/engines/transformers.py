@@ -18,6 +18,7 @@ from transformers.generation.continuous_batching.requests import GenerationOutpu
 from models.engines.base import EngineSettings
 from models.engines.cuda_memory import limit_cuda_memory
 from models.engines.detokenize import IncrementalDetokenizer
+from models.engines.heap import return_kept_blocks
 from models.engines.parts import FRESH, Parts
 from models.engines.prompts import PromptEncoder
 from models.engines.sampling import build_processors, logits_arguments
@@ -59,6 +60,7 @@ class TransformersEngine:
         self._tokenizer = tokenizer.backend_tokenizer
         self._eos_ids = _end_tokens(model, tokenizer.eos_token_id)
         self._manager = _start_batching(model, settings, self._vocab_size, self._eos_ids)
+        self._num_active = 0
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationChunk]:
         prompt_ids = await asyncio.to_thread(self._prompts.encode, request.prompt)
@@ -68,6 +70,7 @@ class TransformersEngine:
             IncrementalDetokenizer(self._tokenizer), StopMatcher(request.sampling.stop), self._eos_ids
         )
         ended = False
+        self._num_active += 1
         try:
             while not ended:
                 output = await _newest(outputs)
@@ -84,6 +87,9 @@ class TransformersEngine:
         finally:
             if not ended:
                 self._cancel(request.request_id)
+            self._num_active -= 1
+            if self._settings.keeps_heap and not self._num_active:  # nobody waits for this
+                asyncio.get_running_loop().run_in_executor(None, return_kept_blocks)
 
     def check(self) -> None:
         error = self._manager.background_thread_status.fatal_error

@@ -17,7 +17,7 @@ from models.spec import EngineName, Limits
 from tests.unit.manifests import MINILM, SMOLLM2
 
 LIMITS = Limits(max_model_len=2048, max_num_seqs=4, max_batch_size=16, max_batch_tokens=256, page_size=16)
-
+ONE_HEAP = {"env_vars": {"MALLOC_ARENA_MAX": "1"}}
 
 H100 = device_named("h100-80gb")
 NODES = tuple(
@@ -40,13 +40,21 @@ def on_nodes(args: ModelArgs, plan: MemoryPlan) -> DeploymentOptions:
 
 def test_the_plan_is_what_ray_is_asked_for() -> None:
     args, plan = planned(SMOLLM2, "transformers", num_cpus=2)
-    assert on_nodes(args, plan)["ray_actor_options"] == {"num_cpus": 2, "memory": plan.total_bytes}
+    assert on_nodes(args, plan)["ray_actor_options"] == {
+        "num_cpus": 2,
+        "memory": plan.total_bytes,
+        "runtime_env": ONE_HEAP,
+    }
 
 
 def test_a_budget_is_asked_for_whole() -> None:
     args, plan = planned(MINILM, "embedding", memory="2GiB")
     assert plan.total_bytes < 2 * 1024**3
-    assert on_nodes(args, plan)["ray_actor_options"] == {"num_cpus": 0.5, "memory": 2 * 1024**3}
+    assert on_nodes(args, plan)["ray_actor_options"] == {
+        "num_cpus": 0.5,
+        "memory": 2 * 1024**3,
+        "runtime_env": ONE_HEAP,
+    }
 
 
 def test_a_share_of_a_gpu_is_a_fraction_of_it() -> None:
@@ -72,7 +80,7 @@ def test_places_on_cpu_nodes_ask_once_for_what_is_shared() -> None:
     assert plan.shared_bytes > 0
     assert asked["ray_actor_options"]["memory"] == plan.total_bytes - plan.shared_bytes + plan.shared_bytes // 2
     assert asked["max_replicas_per_node"] == 2
-    assert "runtime_env" not in asked["ray_actor_options"]
+    assert asked["ray_actor_options"]["runtime_env"] == ONE_HEAP
 
 
 @pytest.mark.parametrize(
@@ -130,6 +138,7 @@ def test_the_engine_may_allocate_what_was_planned_and_no_more() -> None:
         kv_cache_bytes=plan.term("kv_cache").bytes,
         num_threads=2,
         device="cpu",
+        keeps_heap=True,
     )
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import mmap
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +26,32 @@ def test_every_peak_between_two_looks_is_seen(tmp_path: Path) -> None:
         assert seen.high_bytes - seen.total_bytes == pytest.approx(num_bytes, abs=16 * MIB)
 
 
+def test_a_block_that_comes_and_goes_while_it_looks_is_not_counted_twice(tmp_path: Path) -> None:
+    done = threading.Event()
+
+    def come_and_go() -> None:
+        while not done.wait(0.001):
+            np.ones(64 * MIB, dtype=np.uint8)
+
+    meter = ProcessMeter(tmp_path)
+    quiet_bytes = meter.read().total_bytes
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(come_and_go)
+        try:
+            highs = [meter.read().high_bytes for _ in range(40) if not done.wait(0.02)]
+        finally:
+            done.set()
+    assert 48 * MIB < max(highs) - quiet_bytes < 80 * MIB
+
+
 def test_where_the_mark_cannot_be_reset_only_a_higher_peak_counts(tmp_path: Path) -> None:
     process = tmp_path / "proc"
     process.mkdir()
-    (process / "smaps").write_text("")
     (process / "clear_refs").mkdir()  # not to be written
 
     def at(now_kib: int, peak_kib: int) -> None:
-        (process / "status").write_text(f"VmHWM:\t{peak_kib} kB\nVmRSS:\t{now_kib} kB\n")
+        (process / "smaps").write_text(f"7f0000000000-7f0000100000 rw-p 00000000 00:00 0\nRss: {now_kib} kB\n")
+        (process / "status").write_text(f"VmHWM:\t{peak_kib} kB\n")
 
     at(80, 100)
     meter = ProcessMeter(tmp_path, process)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import shutil
+import sys
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -47,6 +49,7 @@ def settings(tiny: TinyLlama) -> EngineSettings:
         max_batch_tokens=LIMITS.max_batch_tokens,
         page_size=plan.page_size,
         num_kv_pages=plan.num_kv_pages,
+        keeps_heap=True,
     )
 
 
@@ -92,6 +95,10 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 async def idle(engine: TransformersEngine) -> None:
     """Return when nothing runs or waits, and no page is held."""
     nothing = EngineStats(num_kv_pages=engine.stats().num_kv_pages)
@@ -101,6 +108,15 @@ async def idle(engine: TransformersEngine) -> None:
 def test_it_generates(engine: TransformersEngine) -> None:
     assert isinstance(engine, GenerationEngine)
     engine.check()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measured through /proc, and about glibc")
+async def test_memory_that_was_freed_goes_back_when_the_last_request_has_ended(engine: TransformersEngine) -> None:
+    blocks = [bytearray(b"x") * (100 << 10) for _ in range(1000)]
+    del blocks[::2]  # 50 MB between others that stay
+    before = resident_bytes()
+    await asyncio.gather(*(generate(engine, prompt, GREEDY) for prompt in PROMPTS[:2]))
+    await until(lambda: before - resident_bytes() > 40 << 20)
 
 
 async def test_greedy_equals_generate_with_more_prompts_than_places(

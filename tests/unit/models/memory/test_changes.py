@@ -97,10 +97,10 @@ def refusal(plan: MemoryPlan, available_bytes: int) -> str:
 def test_a_refusal_gives_sum_terms_limit_and_remedy() -> None:
     plan = plan_memory(SMOLLM2, Limits(max_model_len=2048), "transformers")
     message = refusal(plan, 1536 * MIB)
-    assert message.startswith("smollm2-135m@1 needs 1.9 GiB (weights 513.1 MiB + kv_cache 722.8 MiB + attention ")
+    assert message.startswith("smollm2-135m@1 needs 1.8 GiB (weights 513.1 MiB + kv_cache 722.8 MiB + attention ")
     assert message.endswith(
         "+ runtime 406.0 MiB), but the largest node, n1, has 1.5 GiB "
-        "(set limits.max_num_seqs to 4 or less, or use a larger node)"
+        "(set limits.max_num_seqs to 5 or less, or use a larger node)"
     )
 
 

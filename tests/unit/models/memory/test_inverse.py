@@ -150,7 +150,7 @@ def test_limits_that_were_set_are_refused_with_both_values() -> None:
     needed = plan_memory(SMOLLM2, limits, "transformers").total_bytes
     assert str(refused.value) == (
         "memory of smollm2-135m@1 is 1,073,741,824 B, but limits.max_num_seqs 8 and limits.max_model_len 2048 "
-        f"need {needed:,} B (set memory to {needed} or more or set limits.max_model_len to 64 or less)"
+        f"need {needed:,} B (set memory to {needed} or more or set limits.max_model_len to 96 or less)"
     )
 
 
