@@ -28,7 +28,7 @@ _SMALLEST_HEAD_DIM = 32
 
 # Terms whose tensors are made and freed again in each step.
 _PASSING = frozenset({"attention", "activations", "logits"})
-_MARGIN_SHARE: dict[EngineName, float] = {"transformers": 0.6, "embedding": 0.5, "onnx": 0.27}
+_MARGIN_SHARE: dict[EngineName, float] = {"transformers": 0.6, "embedding": 0.05, "onnx": 0.05}
 _CUDA_MARGIN_SHARE = 0.1
 
 # Bytes of a loaded tokenizer for each token of its vocabulary, by algorithm; BPE has merges too. Measured: SmolLM2
@@ -73,10 +73,9 @@ def margin(terms: Sequence[MemoryTerm], engine: EngineName, device: Device) -> M
 
     On a CPU the C library's: a step reads back more than the one before it, for which the holes of that one are
     too small. Measured in one heap (``engines/heap.py``), with SmolLM2 in float32 and bfloat16, 1 to 8 sequences
-    of 512 to 2,048 tokens: up to 72%, in float32 with 8 of 2,048 45%. The other engines have it return large
-    blocks that are freed: MiniLM in full batches kept 29 to 51% in four runs, its int8 graph 0 to 30% in three. On
-    a GPU torch's, which rounds blocks above 10 MiB up to 2 MiB and takes smaller ones out of segments of
-    20 MiB (``c10/core/AllocatorConfig.h``): not measured here.
+    of 512 to 2,048 tokens: up to 72%, in float32 with 8 of 2,048 45%. The other engines have it return what is
+    freed: MiniLM in full batches kept 3%. On a GPU torch's, which rounds blocks above 10 MiB up to 2 MiB and takes
+    smaller ones out of segments of 20 MiB (``c10/core/AllocatorConfig.h``): not measured here.
     """
     passing = sum(term.bytes for term in terms if term.name in _PASSING)
     share = _MARGIN_SHARE[engine] if device.kind == "cpu" else _CUDA_MARGIN_SHARE

@@ -42,7 +42,7 @@ def test_onnx_alone_needs_no_torch() -> None:
 
 
 def test_the_largest_model_must_fit_by_itself_to_the_byte() -> None:
-    needed = runtime(SMOL) + own_bytes(SMOL)
+    needed = max(runtime(SMOL), runtime(MINI)) + own_bytes(SMOL)
     plan_of([SMOL, MINI], frozenset(), needed)
     with pytest.raises(DoesNotFitError) as refused:
         plan_of([SMOL, MINI], frozenset(), needed - 1)
@@ -52,7 +52,7 @@ def test_the_largest_model_must_fit_by_itself_to_the_byte() -> None:
 
 
 def test_the_others_must_fit_beside_the_pinned() -> None:
-    needed = runtime(SMOL) + own_bytes(SMOL) + own_bytes(MINI)
+    needed = max(runtime(SMOL), runtime(MINI)) + own_bytes(SMOL) + own_bytes(MINI)
     pool = plan_of([SMOL, MINI], frozenset({MINI.id}), needed)
     assert pool.pinned == {MINI.id}
     with pytest.raises(DoesNotFitError, match=r"smollm2-135m@1 of .* beside 1 pinned models of .* need"):
