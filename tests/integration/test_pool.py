@@ -64,7 +64,7 @@ def pool(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cl
     """Two replicas of nine models, of which about four find room in each."""
     folder = tmp_path_factory.mktemp("pool")
     models = [model(sources, kind, seed) for kind in ("bert", "llama", "graph") for seed in range(NUM_OF_EACH)]
-    args = {"name": "small", "memory": "700MiB", "num_replicas": 2, "num_cpus": 0.1, "models": models}
+    args = {"name": "small", "memory": "620MiB", "num_replicas": 2, "num_cpus": 0.1, "models": models}
     running = Cluster(
         {
             "http_options": {"host": "127.0.0.1", "port": free_port()},
