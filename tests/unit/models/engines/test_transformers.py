@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import itertools
 import os
 import shutil
@@ -13,7 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
+from transformers.generation.continuous_batching import cache, utils
 
 from models.engines.base import EngineSettings, GenerationEngine
 from models.engines.transformers import TransformersEngine
@@ -238,6 +241,29 @@ def test_the_cache_has_the_planned_bytes(engine: TransformersEngine, tiny: TinyL
     assert processor is not None
     assert processor.cache.cache_tensor.nbytes == plan.term("kv_cache").bytes
     assert engine.stats().num_kv_pages == plan.num_kv_pages
+
+
+def test_the_plan_may_take_the_whole_device(tiny: TinyLlama, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plan_memory(tiny.manifest, LIMITS, "transformers")
+    free_bytes = sum(plan.term(name).bytes for name in ("kv_cache", "attention", "activations", "logits"))
+    found = torch.device("cpu"), free_bytes, 0, 0
+    monkeypatch.setattr(cache, "get_device_and_memory_breakdown", lambda: found)
+    engine = TransformersEngine(tiny.folder, tiny.manifest, settings(tiny))
+    engine.close()
+
+
+def test_engines_after_the_first_do_not_walk_the_page_tables(
+    engine: TransformersEngine, tiny: TinyLlama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def note(path: str, **_: str) -> io.StringIO:
+        opened.append(path)
+        return io.StringIO()
+
+    monkeypatch.setattr(utils, "open", note, raising=False)
+    TransformersEngine(tiny.folder, tiny.manifest, settings(tiny)).close()
+    assert "/proc/self/numa_maps" not in opened
 
 
 async def test_when_the_loop_dies_requests_fail_and_the_check_says_so(
