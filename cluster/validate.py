@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import typer
@@ -65,10 +66,11 @@ def find_problems(file: ConfigFile) -> tuple[list[Problem], ServeConfig | None]:
     loaded = valid_config(file)
     complaints = [complaint for model in loaded.versions for complaint in model_complaints(model)]
     if not complaints:
+        overheads = cache(store_overheads)
         complaints = [
             complaint
             for app in read_applications(file.value)
-            for complaint in reservation_complaints(app, stored_manifest, store_overheads)
+            for complaint in reservation_complaints(app, stored_manifest, overheads)
         ]
     return [file.problem(complaint) for complaint in complaints], loaded
 

@@ -139,6 +139,6 @@ def _reason(found: MemoryReport) -> str:
     return (
         f"{found.planned.owner} takes {format_bytes(high_bytes)} of memory, "
         f"{deviation(budget_bytes, high_bytes):.1%} over its budget of {format_bytes(budget_bytes)} "
-        f"({worst.name}: planned "
-        f"{format_bytes(worst.planned_bytes)}, measured {format_bytes(worst.measured_bytes)})"
+        f"({worst.name}: planned {format_bytes(worst.planned_bytes)}, "
+        f"measured {format_bytes(worst.measured_bytes)})"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter as Totals
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
+from pathlib import PurePosixPath
 
 from ray.util.metrics import Counter, Gauge, Histogram
 
@@ -67,11 +68,12 @@ class PoolMetrics:
         """
         for model, size in self._sizes.items():
             self._gauges["resident_bytes"].set(size * (model in held), _tags(model))
+        mapped: Totals[tuple[str, ...]] = Totals()
+        for path, size in files.items():
+            mapped[PurePosixPath(path).parts[:2]] += size
         for model, size in self._mapped_sizes.items():
-            folder = f"{model.name}/{model.version}/"
-            measured = sum(size for path, size in files.items() if path.startswith(folder))
             self._gauges["planned_weights_bytes"].set(size * (model in held), _tags(model))
-            self._gauges["measured_weights_bytes"].set(measured, _tags(model))
+            self._gauges["measured_weights_bytes"].set(mapped[model.name, model.version], _tags(model))
 
     def _count(self, name: str, model: VersionId) -> None:
         self.totals[name] += 1

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from models.engines.parts import Parts
 from models.manifest import Manifest
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from models.engines.pretrained import AutoClass
     from models.engines.skeleton import Skeleton
+
+T = TypeVar("T")
 
 
 class KeptParts:
@@ -51,15 +53,16 @@ class KeptParts:
         return skeleton.fill(folder)
 
     def tokenizer(self, folder: Path, manifest: Manifest) -> Tokenizer:
-        key = tokenizer_of(manifest)
-        with self._lock:
-            if key not in self._tokenizers:
-                self._tokenizers[key] = self._fresh.tokenizer(folder, manifest)
-            return self._tokenizers[key]
+        return self._parsed_once(self._tokenizers, self._fresh.tokenizer, folder, manifest)
 
     def chat_tokenizer(self, folder: Path, manifest: Manifest) -> PreTrainedTokenizerBase:
+        return self._parsed_once(self._chat_tokenizers, self._fresh.chat_tokenizer, folder, manifest)
+
+    def _parsed_once(
+        self, kept: dict[Hashable, T], parse: Callable[[Path, Manifest], T], folder: Path, manifest: Manifest
+    ) -> T:
         key = tokenizer_of(manifest)
         with self._lock:
-            if key not in self._chat_tokenizers:
-                self._chat_tokenizers[key] = self._fresh.chat_tokenizer(folder, manifest)
-            return self._chat_tokenizers[key]
+            if key not in kept:
+                kept[key] = parse(folder, manifest)
+            return kept[key]

@@ -34,7 +34,6 @@ class FileMappings:
 
     def __init__(self, mappings: Sequence[_Mapping]) -> None:
         self._mappings = sorted(mappings, key=lambda each: each.addresses.start)
-        self._starts = [each.addresses.start for each in self._mappings]
 
     @classmethod
     def below(cls, folder: Path, maps: Path = MAPS) -> Self:
@@ -48,7 +47,7 @@ class FileMappings:
 
     def find(self, address: int) -> FilePosition | None:
         """What lies at ``address``; None when it is in no mapping."""
-        at = bisect_right(self._starts, address) - 1
+        at = bisect_right(self._mappings, address, key=lambda each: each.addresses.start) - 1
         if at < 0 or address not in self._mappings[at].addresses:
             return None
         mapping = self._mappings[at]

@@ -19,8 +19,7 @@ from transformers import PreTrainedModel
 
 from models.engines.mapped_weights import MAPS, FileMappings
 from models.safetensors_file import raw_header
-
-_CONFIGS = ("config.json", "generation_config.json")
+from models.selection import is_config_file
 
 
 class _Reference(NamedTuple):
@@ -36,7 +35,7 @@ class _Reference(NamedTuple):
 
 def kind_of(folder: Path) -> Hashable:
     """Equal for models that differ in nothing but the numbers in their safetensors files."""
-    configs = ((path.name, path.read_bytes()) for path in map(folder.joinpath, _CONFIGS) if path.exists())
+    configs = ((path.name, path.read_bytes()) for path in sorted(folder.iterdir()) if is_config_file(path.name))
     layouts = ((path.name, raw_header(path)) for path in sorted(folder.glob("*.safetensors")))
     return tuple((name, sha256(content).digest()) for name, content in (*configs, *layouts))
 

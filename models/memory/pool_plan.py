@@ -54,12 +54,13 @@ class PoolPlan:
     def planned(self, owner: str, held: Collection[VersionId]) -> Planned:
         """What the process is planned at while it has the models ``held``: each term summed over them."""
         sizes = {_RUNTIME: self.runtime_bytes, _TOKENIZER: self.tokenizer_bytes}
-        shared = set()
+        mapped = set()
         for plan in self.models:
             for name, term in _own_terms(plan):
                 sizes[name] = sizes.get(name, 0) + term.bytes * (plan.id in held)
-                shared |= {name} if term.shared else set()
-        terms = tuple(MemoryTerm(name, size, _SUM, name in shared) for name, size in sizes.items())
+                if term.shared:
+                    mapped.add(name)
+        terms = tuple(MemoryTerm(name, size, _SUM, name in mapped) for name, size in sizes.items())
         return Planned(owner, terms, self.budget_bytes)
 
 
