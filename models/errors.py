@@ -55,6 +55,28 @@ class OverloadedError(ModelUnavailableError):
     """The model's queue is full."""
 
 
+class QuotaExceededError(StowageError):
+    """A limit of the caller's key, tenant or of the model is used up. ``retry_after_s``: when there is more.
+
+    ``is_budget``: it is one of a day or month, so that trying again soon is of no use.
+    """
+
+    def __init__(
+        self, message: str, *, remedy: str | None = None, retry_after_s: float = 1.0, is_budget: bool = False
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.retry_after_s = retry_after_s
+        self.is_budget = is_budget
+
+
+class AuthenticationError(StowageError):
+    """The caller gave no API key, or none that is valid."""
+
+
+class PermissionDeniedError(StowageError):
+    """The caller's key is valid and not meant for this."""
+
+
 # What a replica answers in the place of a result. All other errors it raises: those are failures.
 Refusal = InvalidRequestError | ModelUnavailableError
 
@@ -93,3 +115,11 @@ class ChecksumError(StoreError):
 
 class VersionNotFoundError(StoreError):
     """The store holds no such model version."""
+
+
+class StateError(StowageError):
+    """The state database cannot be used as it is: a wrong URL, or a schema of another release."""
+
+
+class StateUnavailableError(StateError):
+    """The state database does not answer now."""

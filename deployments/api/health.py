@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from deployments.api.http.call import call_of
 from deployments.dataplane.operations import DataPlane
 from deployments.routing.states import ModelState
 
@@ -33,9 +34,9 @@ class Health:
         """200 for as long as the process answers."""
         return JSONResponse({"status": "ok"})
 
-    async def ready(self, _: Request) -> Response:
+    async def ready(self, request: Request) -> Response:
         """200 when every deployed version is ready, else 503; either way, each version's state and reason."""
-        states = await self._dataplane.states()
+        states = await self._dataplane.states(call_of(request.scope))
         ready = all(state.ready for state in states)
         status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
         return JSONResponse({"ready": ready, "models": [_readiness(state) for state in states]}, status)

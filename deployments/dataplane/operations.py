@@ -7,11 +7,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from deployments.dataplane.call import Call
 from deployments.dataplane.catalog import Catalog
 from deployments.dataplane.clients import ModelClient, ModelClients
 from deployments.routing.policy import RouterPolicy, choose_version
 from deployments.routing.states import ModelState
-from models.errors import DeadlineExceededError, EngineError, ModelNotFoundError, ModelUnavailableError
+from models.errors import EngineError, ModelNotFoundError, ModelUnavailableError, PermissionDeniedError
 from models.types import (
     EmbeddingRequest,
     EmbeddingResult,
@@ -61,10 +62,10 @@ class Patience:
 
 
 class DataPlane:
-    """The operations of the router. ``model`` is ``name`` or ``name@version``; timeouts are in seconds.
+    """The operations of the router. ``model`` is ``name`` or ``name@version``.
 
     Raises ModelNotFoundError, ModelUnavailableError, WrongTaskError, InvalidRequestError (and its children),
-    DeadlineExceededError and EngineError; nothing waits longer than ``timeout_s``.
+    DeadlineExceededError and EngineError; nothing waits beyond the call's deadline.
     """
 
     def __init__(self, catalog: Catalog, clients: ModelClients, policy: RouterPolicy, patience: Patience) -> None:
@@ -77,7 +78,7 @@ class DataPlane:
         """Requests that come from now on follow ``policy``."""
         self._policy = policy
 
-    async def generate(self, model: str, request: GenerationRequest, timeout_s: float) -> GenerationStream:
+    async def generate(self, model: str, request: GenerationRequest, call: Call) -> GenerationStream:
         """Start a generation. Returns when its first chunk is there, so that errors come before any output."""
 
         async def start(client: ModelClient, version: VersionId) -> GenerationStream:
@@ -89,60 +90,49 @@ class DataPlane:
                 raise
             return GenerationStream(version, chunks, first)
 
-        return (await self._run(model, timeout_s, start))[1]
+        return (await self._run(model, call, start))[1]
 
-    async def embed(
-        self, model: str, request: EmbeddingRequest, timeout_s: float
-    ) -> tuple[VersionId, EmbeddingResult]:
+    async def embed(self, model: str, request: EmbeddingRequest, call: Call) -> tuple[VersionId, EmbeddingResult]:
         """Embed every input, in order."""
-        return await self._run(
-            model, timeout_s, lambda client, version: self._watched(version, client.embed(request))
-        )
+        return await self._run(model, call, lambda client, version: self._watched(version, client.embed(request)))
 
-    async def infer(
-        self, model: str, request: InferRequest, timeout_s: float
-    ) -> tuple[VersionId, tuple[Tensor, ...]]:
+    async def infer(self, model: str, request: InferRequest, call: Call) -> tuple[VersionId, tuple[Tensor, ...]]:
         """Run the model on named tensors."""
-        return await self._run(
-            model, timeout_s, lambda client, version: self._watched(version, client.infer(request))
-        )
+        return await self._run(model, call, lambda client, version: self._watched(version, client.infer(request)))
 
-    async def cards(self) -> list[ModelCard]:
-        """The cards of all versions that are ready, sorted by id."""
-        return [state.card for state in self._catalog.states if state.ready and state.card is not None]
+    async def cards(self, call: Call) -> list[ModelCard]:
+        """The cards of the ready versions that the caller may use, sorted by id."""
+        return [state.card for state in await self.states(call) if state.ready and state.card is not None]
 
-    async def card(self, model: str) -> ModelCard:
+    async def card(self, model: str, call: Call) -> ModelCard:
         """The card of the version that ``model`` resolves to; ModelUnavailableError until it has been built."""
-        state = await self._resolve(model)
+        state = await self.state(model, call)
         if state.card is None:
             raise _unavailable(state)
         return state.card
 
-    async def states(self) -> list[ModelState]:
-        """Every deployed version, ready or not, sorted by id."""
-        return list(self._catalog.states)
+    async def states(self, call: Call) -> list[ModelState]:
+        """Every deployed version that the caller may use, ready or not, sorted by id."""
+        may_use = call.caller.may_use
+        return [state for state in self._catalog.states if may_use((state.id.name, str(state.id)))]
 
-    async def state(self, model: str) -> ModelState:
+    async def state(self, model: str, call: Call) -> ModelState:
         """The state of the version that ``model`` resolves to, ready or not."""
-        return await self._resolve(model)
+        state = await self._resolve(model)
+        _check_allowed(model, state, call)
+        return state
 
     async def _run(
         self,
         model: str,
-        timeout_s: float,
+        call: Call,
         operation: Callable[[ModelClient, VersionId], Awaitable[Result]],
     ) -> tuple[VersionId, Result]:
-        try:
-            async with asyncio.timeout(timeout_s) as deadline:
-                state = await self._ready(model)
-                client = await self._clients.client(state.id, state.pool)
-                return state.id, await operation(client, state.id)
-        except TimeoutError as error:
-            if not deadline.expired():
-                raise
-            raise DeadlineExceededError(
-                f"model {model!r} gave no answer within {timeout_s:g} s", remedy="allow more time, or ask for less"
-            ) from error
+        async with call.limit():
+            await self.state(model, call)
+            state = await self._ready(model)
+            client = await self._clients.client(state.id, state.pool)
+            return state.id, await operation(client, state.id)
 
     async def _resolve(self, model: str) -> ModelState:
         """Look again once before saying that a model is not there: it may have been deployed just now."""
@@ -198,6 +188,13 @@ async def _first(version: VersionId, chunks: AsyncGenerator[GenerationChunk]) ->
     async for chunk in chunks:
         return chunk
     raise EngineError(f"{version} ended a generation before it gave anything")
+
+
+def _check_allowed(model: str, state: ModelState, call: Call) -> None:
+    if not call.caller.may_use((model, state.id.name, str(state.id))):
+        raise PermissionDeniedError(
+            f"this API key is not for model {model!r}", remedy="GET /v1/models lists its own"
+        )
 
 
 def _unavailable(state: ModelState) -> ModelUnavailableError:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
-from deployments.api.http.call import Call
+from deployments.dataplane.call import Call
 from deployments.dataplane.operations import DataPlane
 from models.errors import EngineError
 from models.types import GenerationChunk, GenerationRequest, Prompt, SamplingParams, VersionId
@@ -98,7 +98,7 @@ async def running(dataplane: DataPlane, order: Order, call: Call) -> AsyncIterat
     Enters when each has its first piece, so that errors of starting come before any output.
     """
     inbox: asyncio.Queue[_Item] = asyncio.Queue()
-    model = await _one_version(dataplane, order)
+    model = await _one_version(dataplane, order, call)
     tasks = [
         asyncio.create_task(_pump(dataplane, model, request, call, index, inbox))
         for index, request in enumerate(_requests(order, call))
@@ -125,11 +125,11 @@ async def collect(dataplane: DataPlane, order: Order, call: Call) -> list[Genera
     return [_join(pieces) for pieces in chunks]
 
 
-async def _one_version(dataplane: DataPlane, order: Order) -> str:
+async def _one_version(dataplane: DataPlane, order: Order, call: Call) -> str:
     """Several prompts of one request go to one version, whatever the traffic policy would do with each."""
     if len(order.prompts) == 1:
         return order.model
-    return str((await dataplane.state(order.model)).id)
+    return str((await dataplane.state(order.model, call)).id)
 
 
 def _requests(order: Order, call: Call) -> list[GenerationRequest]:
@@ -148,7 +148,7 @@ async def _pump(
     inbox: asyncio.Queue[_Item],
 ) -> None:
     """Opens, reads and closes one stream in one task, so that no cancellation can fall between."""
-    stream = await dataplane.generate(model, request, call.remaining_s())
+    stream = await dataplane.generate(model, request, call)
     finished = False
     async with aclosing(stream):
         async for chunk in stream:

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deployments.api.http.call import Call, put_call
+from deployments.api.http.call import put_call
 from deployments.api.http.errors import ErrorFormat, report, respond
 from deployments.api.http.settings import ApiSettings
+from deployments.dataplane.call import Call
 from models.errors import InvalidRequestError
 
 REQUEST_ID_HEADER = "x-request-id"

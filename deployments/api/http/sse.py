@@ -8,9 +8,9 @@ from typing import Protocol
 
 from starlette.types import Receive, Scope, Send
 
-from deployments.api.http.call import Call
 from deployments.api.http.errors import Problem, report
 from deployments.api.http.generation import Order, Piece, running
+from deployments.dataplane.call import Call
 from deployments.dataplane.operations import DataPlane
 
 _HEADERS = [

@@ -27,5 +27,5 @@ class InferEndpoint:
         if body.parameters.timeout:
             call = call.shortened(body.parameters.timeout * _MICROSECONDS)
         wanted = InferRequest(inputs, tuple(output.name for output in body.outputs))
-        version, outputs = await self._dataplane.infer(target(request), wanted, call.remaining_s())
+        version, outputs = await self._dataplane.infer(target(request), wanted, call)
         return write_infer(body, version, outputs)

@@ -8,6 +8,7 @@ from typing import TypedDict
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from deployments.api.http.call import call_of
 from deployments.api.http.parsing import parse
 from deployments.api.oip.schemas import IndexBody
 from deployments.api.oip.target import target
@@ -50,19 +51,21 @@ class MetadataEndpoint:
         """200 for as long as the process answers."""
         return JSONResponse({"live": True})
 
-    async def ready(self, _: Request) -> Response:
+    async def ready(self, request: Request) -> Response:
         """200 when every deployed version is ready, else 503."""
-        return _readiness({}, all(state.ready for state in await self._dataplane.states()))
+        return _readiness({}, all(state.ready for state in await self._dataplane.states(call_of(request.scope))))
 
     async def model_ready(self, request: Request) -> Response:
         """200 when the version that the path resolves to is ready, else 503."""
-        state = await self._dataplane.state(target(request))
+        state = await self._dataplane.state(target(request), call_of(request.scope))
         return _readiness({"name": state.id.name, "version": state.id.version}, state.ready)
 
     async def model(self, request: Request) -> Response:
         """The model's ready versions, engine and tensors."""
-        card = await self._dataplane.card(target(request))
-        versions = [other.id.version for other in await self._dataplane.cards() if other.id.name == card.id.name]
+        call = call_of(request.scope)
+        card = await self._dataplane.card(target(request), call)
+        cards = await self._dataplane.cards(call)
+        versions = [other.id.version for other in cards if other.id.name == card.id.name]
         return JSONResponse(
             {
                 "name": card.id.name,
@@ -77,7 +80,7 @@ class MetadataEndpoint:
         """Every deployed version, as in Triton's repository index."""
         content = await request.body()
         ready_only = bool(content) and parse(IndexBody, content).ready
-        states = await self._dataplane.states()
+        states = await self._dataplane.states(call_of(request.scope))
         return JSONResponse([_index_entry(state) for state in states if state.ready or not ready_only])
 
 

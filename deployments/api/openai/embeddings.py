@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from deployments.api.http.call import call_of
 from deployments.api.http.parsing import WireModel, parse
 from deployments.api.openai.inputs import Inputs
+from deployments.dataplane.call import Call
 from deployments.dataplane.operations import DataPlane
 from models.errors import EngineError, UnsupportedOptionError
 from models.types import EmbeddingRequest, EmbeddingResult, VersionId
@@ -49,13 +50,15 @@ class EmbeddingEndpoint:
         """One vector for each input, in order."""
         body = parse(EmbeddingBody, await request.body())
         call = call_of(request.scope)
-        model = body.model if body.dimensions is None else await self._with_dimensions(body.model, body.dimensions)
-        version, result = await self._dataplane.embed(model, EmbeddingRequest(body.input), call.remaining_s())
+        model = body.model
+        if body.dimensions is not None:
+            model = await self._with_dimensions(model, body.dimensions, call)
+        version, result = await self._dataplane.embed(model, EmbeddingRequest(body.input), call)
         return JSONResponse(_reply(version, result, body.encoding_format or "float"))
 
-    async def _with_dimensions(self, model: str, dimensions: int) -> str:
+    async def _with_dimensions(self, model: str, dimensions: int, call: Call) -> str:
         """The version that the model resolves to, if its vectors have this length."""
-        card = await self._dataplane.card(model)
+        card = await self._dataplane.card(model, call)
         if card.embedding_dim not in (None, dimensions):
             raise UnsupportedOptionError(
                 f"dimensions={dimensions}: vectors of {card.id} have {card.embedding_dim} dimensions",

@@ -8,6 +8,7 @@ from typing import Literal, TypedDict
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from deployments.api.http.call import call_of
 from deployments.dataplane.operations import DataPlane
 
 
@@ -26,10 +27,10 @@ class ModelsEndpoint:
     def __init__(self, dataplane: DataPlane) -> None:
         self._dataplane = dataplane
 
-    async def index(self, _: Request) -> Response:
+    async def index(self, request: Request) -> Response:
         """For every ready model its name, which stands for the default version, and each ``name@version``."""
         versions: defaultdict[str, list[Model]] = defaultdict(list)
-        for card in await self._dataplane.cards():
+        for card in await self._dataplane.cards(call_of(request.scope)):
             versions[card.id.name].append(_model(str(card.id), card.created_unix_s))
         models = []
         for name, listed in versions.items():
@@ -39,7 +40,7 @@ class ModelsEndpoint:
     async def show(self, request: Request) -> Response:
         """One model, by name or ``name@version``."""
         model = request.path_params["model"]
-        card = await self._dataplane.card(model)
+        card = await self._dataplane.card(model, call_of(request.scope))
         return JSONResponse(_model(model, card.created_unix_s))
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 
 import numpy as np
 
+from deployments.dataplane.call import Call
 from deployments.dataplane.operations import DataPlane, GenerationStream
 from deployments.routing.states import ModelState
 from models.errors import (
@@ -70,28 +71,24 @@ class FakeDataPlane(DataPlane):
         self.num_active = 0
         self._broken = [BROKEN] if with_broken else []
 
-    async def generate(self, model: str, request: GenerationRequest, timeout_s: float) -> GenerationStream:
+    async def generate(self, model: str, request: GenerationRequest, call: Call) -> GenerationStream:
         card = self._card(model, Task.GENERATE)
         self.generations.append(request)
-        self.timeouts.append(timeout_s)
+        self.timeouts.append(call.remaining_s())
         words = _words(request.prompt)
-        await self._misbehave(words, timeout_s)
+        await self._misbehave(words, call.remaining_s())
         self.num_active += 1
         return GenerationStream(card.id, self._echo(words, request))
 
-    async def embed(
-        self, model: str, request: EmbeddingRequest, timeout_s: float
-    ) -> tuple[VersionId, EmbeddingResult]:
+    async def embed(self, model: str, request: EmbeddingRequest, call: Call) -> tuple[VersionId, EmbeddingResult]:
         card = self._card(model, Task.EMBED)
         rows = [_letter_counts(item) for item in request.inputs]
         tokens = sum(len(item.split()) if isinstance(item, str) else len(item) for item in request.inputs)
         return card.id, EmbeddingResult(np.array(rows, np.float32), Usage(tokens))
 
-    async def infer(
-        self, model: str, request: InferRequest, timeout_s: float
-    ) -> tuple[VersionId, tuple[Tensor, ...]]:
+    async def infer(self, model: str, request: InferRequest, call: Call) -> tuple[VersionId, tuple[Tensor, ...]]:
         card = self._card(model, Task.INFER)
-        self.timeouts.append(timeout_s)
+        self.timeouts.append(call.remaining_s())
         if card.id.name == "adder" and {tensor.name for tensor in request.inputs} == {"a", "b"}:
             left, right = (tensor.data.astype(np.float32) for tensor in request.inputs)
             return card.id, (Tensor("sum", "FP32", left + right),)
@@ -101,17 +98,17 @@ class FakeDataPlane(DataPlane):
             raise InvalidRequestError(f"no output {missing.pop()!r}", param="outputs")
         return card.id, tuple(named[name] for name in request.outputs or named)
 
-    async def cards(self) -> list[ModelCard]:
+    async def cards(self, call: Call) -> list[ModelCard]:
         return list(CARDS)
 
-    async def card(self, model: str) -> ModelCard:
+    async def card(self, model: str, call: Call) -> ModelCard:
         return self._card(model)
 
-    async def states(self) -> list[ModelState]:
+    async def states(self, call: Call) -> list[ModelState]:
         ready = [ModelState(card.id, True, "ready") for card in CARDS]
         return sorted([*ready, *self._broken], key=lambda state: state.id)
 
-    async def state(self, model: str) -> ModelState:
+    async def state(self, model: str, call: Call) -> ModelState:
         if model.partition("@")[0] == "broken":
             return BROKEN
         return ModelState(self._card(model).id, True, "ready")

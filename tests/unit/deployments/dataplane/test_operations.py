@@ -9,7 +9,9 @@ from dataclasses import replace
 
 import pytest
 
+from deployments.caller import Caller
 from deployments.dataplane import operations as dataplane_module
+from deployments.dataplane.call import Call
 from deployments.dataplane.catalog import Catalog
 from deployments.dataplane.operations import DataPlane, Patience
 from deployments.routing.policy import Route, RouterPolicy
@@ -19,6 +21,7 @@ from models.errors import (
     EngineError,
     ModelNotFoundError,
     ModelUnavailableError,
+    PermissionDeniedError,
     StowageError,
     WrongTaskError,
 )
@@ -29,13 +32,17 @@ GENERATION = GenerationRequest("r", "hello")
 LONG_S = 20.0
 PATIENT = Patience(ready_s=LONG_S, wake_s=LONG_S)
 
-Operation = Callable[[DataPlane, float], Awaitable[object]]
+Operation = Callable[[DataPlane, Call], Awaitable[object]]
 OPERATIONS: list[Operation] = [
-    lambda plane, timeout_s: plane.generate("m", GENERATION, timeout_s),
-    lambda plane, timeout_s: plane.embed("m", EmbeddingRequest(("hello",)), timeout_s),
-    lambda plane, timeout_s: plane.infer("m", InferRequest(()), timeout_s),
+    lambda plane, call: plane.generate("m", GENERATION, call),
+    lambda plane, call: plane.embed("m", EmbeddingRequest(("hello",)), call),
+    lambda plane, call: plane.infer("m", InferRequest(()), call),
 ]
 each_operation = pytest.mark.parametrize("operate", OPERATIONS, ids=["generate", "embed", "infer"])
+
+
+def a_call(timeout_s: float = LONG_S) -> Call:
+    return Call.start("r", timeout_s)
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +88,7 @@ async def change(cluster: Cluster, plane: DataPlane, *states: ModelState) -> Non
 
 async def test_a_generation_comes_whole_and_from_the_version_it_names(plane: DataPlane, replica: Replica) -> None:
     replica.answer.set()
-    stream = await plane.generate("m", GENERATION, LONG_S)
+    stream = await plane.generate("m", GENERATION, a_call())
     assert [chunk async for chunk in stream] == list(CHUNKS)
     assert (stream.version, replica.ended) == (VersionId("m", "1"), True)
 
@@ -89,8 +96,8 @@ async def test_a_generation_comes_whole_and_from_the_version_it_names(plane: Dat
 async def test_embeddings_and_tensors_come_with_their_version(plane: DataPlane, replica: Replica) -> None:
     replica.answer.set()
     version = VersionId("m", "1")
-    assert await plane.embed("m", EmbeddingRequest(("hello",)), LONG_S) == (version, EMBEDDING)
-    assert await plane.infer("m@1", InferRequest(()), LONG_S) == (version, TENSORS)
+    assert await plane.embed("m", EmbeddingRequest(("hello",)), a_call()) == (version, EMBEDDING)
+    assert await plane.infer("m@1", InferRequest(()), a_call()) == (version, TENSORS)
 
 
 async def test_the_policy_chooses_the_version_and_can_be_changed(cluster: Cluster, replicas: Replicas) -> None:
@@ -98,21 +105,21 @@ async def test_the_policy_chooses_the_version_and_can_be_changed(cluster: Cluste
     plane = await make_plane(cluster, replicas)
     for version in ("m@1", "m@2"):
         replicas[version].answer.set()
-    assert (await plane.infer("m", InferRequest(()), LONG_S))[0] == VersionId("m", "2")
+    assert (await plane.infer("m", InferRequest(()), a_call()))[0] == VersionId("m", "2")
     plane.set_policy(RouterPolicy(routes={"m": Route(version="1")}))
-    assert (await plane.infer("m", InferRequest(()), LONG_S))[0] == VersionId("m", "1")
+    assert (await plane.infer("m", InferRequest(()), a_call()))[0] == VersionId("m", "1")
 
 
 async def test_an_unknown_model_is_looked_for_once_more(plane: DataPlane, cluster: Cluster) -> None:
     with pytest.raises(ModelNotFoundError, match=r"model 'x' is not deployed \(deployed models: m@1\)"):
-        await plane.generate("x", GENERATION, LONG_S)
+        await plane.generate("x", GENERATION, a_call())
     assert cluster.num_fetches == 1
 
 
 async def test_a_model_deployed_just_now_is_found(plane: DataPlane, cluster: Cluster, replicas: Replicas) -> None:
     cluster.states = (state("m@1"), state("new@1"))
     replicas["new@1"].answer.set()
-    assert (await plane.infer("new", InferRequest(()), LONG_S))[0] == VersionId("new", "1")
+    assert (await plane.infer("new", InferRequest(()), a_call()))[0] == VersionId("new", "1")
 
 
 async def test_when_serve_does_not_answer_an_unknown_model_is_unavailable(
@@ -120,7 +127,7 @@ async def test_when_serve_does_not_answer_an_unknown_model_is_unavailable(
 ) -> None:
     cluster.error = OSError("no controller")
     with pytest.raises(ModelUnavailableError, match="no controller"):
-        await plane.generate("x", GENERATION, LONG_S)
+        await plane.generate("x", GENERATION, a_call())
 
 
 async def test_a_starting_model_is_waited_for(cluster: Cluster, replicas: Replicas, replica: Replica) -> None:
@@ -128,7 +135,7 @@ async def test_a_starting_model_is_waited_for(cluster: Cluster, replicas: Replic
     plane = await make_plane(cluster, replicas)
     cluster.upcoming = [cluster.states, cluster.states, (state("m@1"),)]
     replica.answer.set()
-    await plane.infer("m", InferRequest(()), LONG_S)
+    await plane.infer("m", InferRequest(()), a_call())
     assert cluster.num_fetches == 3
 
 
@@ -138,7 +145,7 @@ async def test_a_starting_model_is_waited_for_no_longer_than_patience_lasts(
     cluster.states = (state("m@1", "starting", "its replica is loading"),)
     plane = await make_plane(cluster, replicas, Patience(ready_s=0.05))
     with pytest.raises(ModelUnavailableError, match="model m@1 is starting: its replica is loading") as refused:
-        await plane.infer("m", InferRequest(()), LONG_S)
+        await plane.infer("m", InferRequest(()), a_call())
     assert refused.value.retry_after_s == 5
     assert not replica.called.is_set()
 
@@ -153,14 +160,14 @@ async def test_a_model_that_will_not_come_is_refused_at_once(
     cluster.states = (state("m@1", status, "no luck"),)
     plane = await make_plane(cluster, replicas)
     with pytest.raises(ModelUnavailableError, match=f"model m@1 {words}: no luck") as refused:
-        await plane.infer("m", InferRequest(()), LONG_S)
+        await plane.infer("m", InferRequest(()), a_call())
     assert (refused.value.retry_after_s, cluster.num_fetches) == (retry_after_s, 0)
 
 
 async def test_a_sleeping_model_is_woken_by_the_call(cluster: Cluster, replicas: Replicas) -> None:
     cluster.states = (state("m@1", "asleep"),)
     plane = await make_plane(cluster, replicas)
-    call = asyncio.create_task(plane.infer("m", InferRequest(()), LONG_S))
+    call = asyncio.create_task(plane.infer("m", InferRequest(()), a_call()))
     await replicas["m@1"].called.wait()
     for status in ("starting", "ready"):
         await change(cluster, plane, state("m@1", status))
@@ -174,7 +181,7 @@ async def test_a_model_that_does_not_wake_in_time_is_unavailable(
     cluster: Cluster, replicas: Replicas, replica: Replica
 ) -> None:
     plane = await make_plane(cluster, replicas, Patience(wake_s=0.05))
-    call = asyncio.create_task(plane.infer("m", InferRequest(()), LONG_S))
+    call = asyncio.create_task(plane.infer("m", InferRequest(()), a_call()))
     await replica.called.wait()
     await change(cluster, plane, state("m@1", "starting", "its replica is loading"))
     with pytest.raises(ModelUnavailableError, match="its replica is loading"):
@@ -187,7 +194,7 @@ async def test_a_model_that_does_not_wake_in_time_is_unavailable(
 async def test_a_replica_lost_while_it_is_waited_for_ends_the_wait(
     plane: DataPlane, cluster: Cluster, replica: Replica, operate: Operation, status: str
 ) -> None:
-    call = asyncio.ensure_future(operate(plane, LONG_S))
+    call = asyncio.ensure_future(operate(plane, a_call()))
     await replica.called.wait()
     await change(cluster, plane, state("m@1", status, "it was lost"))
     with pytest.raises(ModelUnavailableError, match=rf"model m@1 (is|has) {status}: it was lost"):
@@ -198,7 +205,7 @@ async def test_a_replica_lost_while_it_is_waited_for_ends_the_wait(
 async def test_a_model_removed_while_it_is_waited_for_is_not_found(
     plane: DataPlane, cluster: Cluster, replica: Replica
 ) -> None:
-    call = asyncio.create_task(plane.generate("m", GENERATION, LONG_S))
+    call = asyncio.create_task(plane.generate("m", GENERATION, a_call()))
     await replica.called.wait()
     await change(cluster, plane)
     with pytest.raises(ModelNotFoundError, match="model 'm@1' is not deployed"):
@@ -208,8 +215,8 @@ async def test_a_model_removed_while_it_is_waited_for_is_not_found(
 
 @each_operation
 async def test_the_deadline_ends_the_call(plane: DataPlane, replica: Replica, operate: Operation) -> None:
-    with pytest.raises(DeadlineExceededError, match=r"model 'm' gave no answer within 0.05 s"):
-        await operate(plane, 0.05)
+    with pytest.raises(DeadlineExceededError, match=r"time limit of 0\.05 s passed"):
+        await operate(plane, a_call(0.05))
     assert replica.called.is_set()
     assert replica.ended
 
@@ -218,7 +225,7 @@ async def test_the_deadline_counts_the_wait_for_a_starting_model(cluster: Cluste
     cluster.states = (state("m@1", "starting"),)
     plane = await make_plane(cluster, replicas)
     with pytest.raises(DeadlineExceededError):
-        await plane.infer("m", InferRequest(()), 0.05)
+        await plane.infer("m", InferRequest(()), a_call(0.05))
 
 
 async def test_a_timeout_inside_the_model_is_not_taken_for_the_deadline(
@@ -227,14 +234,14 @@ async def test_a_timeout_inside_the_model_is_not_taken_for_the_deadline(
     replica.error = TimeoutError("of the model's own")
     replica.answer.set()
     with pytest.raises(TimeoutError, match="of the model's own"):
-        await plane.embed("m", EmbeddingRequest(("hello",)), LONG_S)
+        await plane.embed("m", EmbeddingRequest(("hello",)), a_call())
 
 
 @each_operation
 async def test_cancelling_the_call_cancels_the_work(
     plane: DataPlane, replica: Replica, operate: Operation
 ) -> None:
-    call = asyncio.ensure_future(operate(plane, LONG_S))
+    call = asyncio.ensure_future(operate(plane, a_call()))
     await replica.called.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -243,7 +250,7 @@ async def test_cancelling_the_call_cancels_the_work(
 
 
 async def test_cancelling_as_the_first_chunk_arrives_cancels_the_work(plane: DataPlane, replica: Replica) -> None:
-    call = asyncio.create_task(plane.generate("m", GENERATION, LONG_S))
+    call = asyncio.create_task(plane.generate("m", GENERATION, a_call()))
     await replica.called.wait()
     replica.answer.set()
     call.cancel()
@@ -255,7 +262,7 @@ async def test_cancelling_as_the_first_chunk_arrives_cancels_the_work(plane: Dat
 @pytest.mark.parametrize("num_read", [0, 1, 2])
 async def test_closing_the_stream_ends_the_generation(plane: DataPlane, replica: Replica, num_read: int) -> None:
     replica.answer.set()
-    stream = await plane.generate("m", GENERATION, LONG_S)
+    stream = await plane.generate("m", GENERATION, a_call())
     async with aclosing(stream):
         chunks = aiter(stream)
         for place in range(num_read):
@@ -272,7 +279,7 @@ async def test_an_error_of_the_model_comes_before_any_output(
     replica.error = error
     replica.answer.set()
     with pytest.raises(type(error), match=str(error)):
-        await operate(plane, LONG_S)
+        await operate(plane, a_call())
     assert replica.ended
 
 
@@ -280,22 +287,32 @@ async def test_a_generation_without_a_chunk_is_an_error(plane: DataPlane, replic
     replica.chunks = ()
     replica.answer.set()
     with pytest.raises(EngineError, match="m@1 ended a generation before it gave anything"):
-        await plane.generate("m", GENERATION, LONG_S)
+        await plane.generate("m", GENERATION, a_call())
 
 
 async def test_cards_are_those_of_ready_versions(cluster: Cluster, replicas: Replicas) -> None:
     ready, asleep, failed = state("a@1"), state("b@1", "asleep"), state("c@1", "failed", "no luck")
     cluster.states = (ready, asleep, failed, replace(state("d@1", "starting"), card=None))
     plane = await make_plane(cluster, replicas)
-    assert await plane.cards() == [ready.card, asleep.card]
-    assert await plane.states() == list(cluster.states)
-    assert (await plane.card("c"), await plane.state("c")) == (failed.card, failed)
+    assert await plane.cards(a_call()) == [ready.card, asleep.card]
+    assert await plane.states(a_call()) == list(cluster.states)
+    assert (await plane.card("c", a_call()), await plane.state("c", a_call())) == (failed.card, failed)
     with pytest.raises(ModelUnavailableError, match="model d@1 is starting"):
-        await plane.card("d")
+        await plane.card("d", a_call())
 
 
 async def test_a_pooled_model_is_asked_for_in_its_pool(cluster: Cluster, replicas: Replicas) -> None:
     cluster.states = (replace(state("m@1"), pool="pool-small"),)
     plane = await make_plane(cluster, replicas)
     replicas["pool-small:m@1"].answer.set()
-    assert await plane.embed("m", EmbeddingRequest(("hello",)), LONG_S) == (VersionId("m", "1"), EMBEDDING)
+    assert await plane.embed("m", EmbeddingRequest(("hello",)), a_call()) == (VersionId("m", "1"), EMBEDDING)
+
+
+async def test_a_caller_sees_and_uses_only_what_the_key_allows(plane: DataPlane, cluster: Cluster) -> None:
+    await change(cluster, plane, state("m@1"), state("n@1"))
+    call = Call.start("r", LONG_S, Caller(key="abc", tenant="t", models=("n", "m@2")))
+    assert [card.id.name for card in await plane.cards(call)] == ["n"]
+    assert [each.id.name for each in await plane.states(call)] == ["n"]
+    assert (await plane.state("n@1", call)).id == VersionId("n", "1")
+    with pytest.raises(PermissionDeniedError, match="this API key is not for model 'm'"):
+        await plane.infer("m", InferRequest(()), call)

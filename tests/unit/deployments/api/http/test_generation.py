@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from deployments.api.http.call import Call
 from deployments.api.http.generation import Order, collect, running
+from deployments.dataplane.call import Call
 from deployments.dataplane.operations import GenerationStream
 from models.errors import EngineError
 from models.types import FinishReason, GenerationChunk, GenerationRequest, SamplingParams, Usage, VersionId
@@ -20,7 +20,7 @@ class Scripted(FakeDataPlane):
         super().__init__()
         self._chunks = chunks
 
-    async def generate(self, model: str, request: GenerationRequest, timeout_s: float) -> GenerationStream:
+    async def generate(self, model: str, request: GenerationRequest, call: Call) -> GenerationStream:
         return GenerationStream(VersionId("echo", "1"), self._stream())
 
     async def _stream(self) -> AsyncGenerator[GenerationChunk]:
@@ -68,9 +68,9 @@ async def test_several_prompts_are_pinned_to_one_version() -> None:
     class Recording(FakeDataPlane):
         models: tuple[str, ...] = ()
 
-        async def generate(self, model: str, request: GenerationRequest, timeout_s: float) -> GenerationStream:
+        async def generate(self, model: str, request: GenerationRequest, call: Call) -> GenerationStream:
             self.models += (model,)
-            return await super().generate(model, request, timeout_s)
+            return await super().generate(model, request, call)
 
     dataplane = Recording()
     results = await collect(dataplane, order("a", "b c"), Call.start("r", 5))

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from deployments.api.http.call import Call
+from deployments.dataplane.call import Call
 from models.errors import DeadlineExceededError
 
 

@@ -1,0 +1,112 @@
+"""One call of a client, in no protocol's words: who makes it, the time it may take, and what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+from deployments.caller import ANONYMOUS, Caller
+from models.errors import DeadlineExceededError
+from models.types import VersionId
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at one version: how it ended (``ok``, or the error's class) and how long it took, in seconds."""
+
+    target: VersionId
+    outcome: str
+    seconds: float
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of a call, noted while it runs; the audit record is made from it. Times are in seconds.
+
+    ``asked`` is the name in the request, ``version`` the one that answered, ``first_output_at`` a time of the
+    event loop's clock. The tokens are those that replicas have counted so far, also of a stream that is cut off.
+    """
+
+    operation: str = ""
+    asked: str | None = None
+    version: VersionId | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    queue_s: float = 0.0
+    engine_s: float = 0.0
+    first_output_at: float | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """``timeout_s`` is what the call was given, ``deadline`` when that ends on the event loop's clock.
+
+    ``attributes`` are what a route may look at: headers or metadata, their names in lower case. ``user`` is the
+    end user whom the request's body names.
+    """
+
+    request_id: str
+    timeout_s: float
+    deadline: float
+    started: float
+    caller: Caller = ANONYMOUS
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    user: str | None = None
+    tally: Tally = field(default_factory=Tally, compare=False)
+
+    @classmethod
+    def start(
+        cls,
+        request_id: str,
+        timeout_s: float,
+        caller: Caller = ANONYMOUS,
+        attributes: Mapping[str, str] | None = None,
+    ) -> Call:
+        """A call that begins now."""
+        now = asyncio.get_running_loop().time()
+        return cls(request_id, timeout_s, now + timeout_s, now, caller, attributes or {})
+
+    def remaining_s(self) -> float:
+        """Seconds until the deadline; DeadlineExceededError when it has passed."""
+        remaining = self.deadline - asyncio.get_running_loop().time()
+        if remaining <= 0:
+            raise self._exceeded()
+        return remaining
+
+    def shortened(self, timeout_s: float) -> Call:
+        """The same call with at most ``timeout_s`` left."""
+        now = asyncio.get_running_loop().time()
+        return (
+            self
+            if now + timeout_s >= self.deadline
+            else replace(self, timeout_s=timeout_s, deadline=now + timeout_s)
+        )
+
+    def for_user(self, user: str | None) -> Call:
+        """The same call, on behalf of an end user."""
+        return self if user is None else replace(self, user=user)
+
+    @asynccontextmanager
+    async def limit(self) -> AsyncIterator[None]:
+        """Cancel the body at the deadline and raise DeadlineExceededError in its place."""
+        try:
+            async with asyncio.timeout_at(self.deadline) as scope:
+                yield
+        except TimeoutError as error:
+            if not scope.expired():
+                raise
+            raise self._exceeded() from error
+
+    def work_id(self, index: int = 0) -> str:
+        """An id for one unit of the call's work; unique even when clients reuse request ids."""
+        return f"{self.request_id}-{uuid.uuid4().hex}-{index}"
+
+    def _exceeded(self) -> DeadlineExceededError:
+        return DeadlineExceededError(
+            f"the request's time limit of {self.timeout_s:g} s passed",
+            remedy="ask for less, or allow more seconds with x-request-timeout",
+        )
