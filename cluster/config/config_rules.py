@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from cluster.config.applications import DEPLOYMENTS, MODEL_BUILDER, ROUTER_BUILDER, Application
 from cluster.config.config_file import Complaint, YamlPath, child
 from cluster.config.plan_rules import device_complaints, placement_complaints
+from cluster.config.route_rules import dead_ends
 from cluster.config.schema_check import nearest, schema_complaints
 from deployments.args import ModelArgs, RouterArgs
 from deployments.pool_args import PoolArgs
@@ -19,7 +20,6 @@ from deployments.routing.policy import RouterPolicy
 from deployments.routing.serve_details import POOL_BUILDER
 from models.errors import SourceError
 from models.sources import parse_source
-from models.types import VersionId
 
 _MODEL_BUILDERS = (MODEL_BUILDER, POOL_BUILDER)
 _SCHEMAS: Mapping[str | None, type[BaseModel]] = {
@@ -156,18 +156,7 @@ def _policies(applications: Sequence[Application]) -> Iterator[Complaint]:
         if app.builder == ROUTER_BUILDER and policy is not None:
             path = (*app.path, "deployments", index, "user_config")
             invalid = schema_complaints(policy, RouterPolicy, path)
-            yield from invalid or _dead_routes(RouterPolicy.model_validate(policy), deployed, path)
-
-
-def _dead_routes(policy: RouterPolicy, deployed: Sequence[VersionId], path: YamlPath) -> Iterator[Complaint]:
-    for name, route in policy.routes.items():
-        versions = [each.version for each in deployed if each.name == name]
-        if not versions:
-            message = f"no model {name!r} is deployed; {nearest(name, {each.name for each in deployed})}"
-            yield Complaint((*path, "routes", name), message)
-        elif route.version not in versions:
-            message = f"{name}@{route.version} is not deployed; {nearest(route.version, versions)}"
-            yield Complaint((*path, "routes", name, "version"), message)
+            yield from invalid or dead_ends(RouterPolicy.model_validate(policy), deployed, path)
 
 
 def _devices(applications: Sequence[Application]) -> Iterator[Complaint]:

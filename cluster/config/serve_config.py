@@ -9,8 +9,9 @@ from pathlib import Path
 from cluster.config.applications import ROUTER_BUILDER, Application, WrittenModel, read_applications
 from cluster.config.config_file import ConfigFile, Problem, YamlPath
 from cluster.config.config_rules import broken_rules
+from cluster.config.grpc_rules import grpc_complaints
 from cluster.config.replicas import ReplicaRange, replica_range
-from cluster.config.serve_schema import HttpAddress, http_address, part_complaints, whole_complaints
+from cluster.config.serve_schema import HttpAddress, grpc_port, http_address, part_complaints, whole_complaints
 from deployments.args import ModelArgs, RouterArgs
 from deployments.pool_args import PoolArgs
 from models.errors import ConfigError
@@ -35,13 +36,17 @@ class DeployedPool:
 
 @dataclass(frozen=True, slots=True)
 class ServeConfig:
-    """A valid file. ``models`` are those with an application of their own, in its order."""
+    """A valid file. ``models`` are those with an application of their own, in its order.
+
+    ``grpc_port`` is None where no gRPC server is started.
+    """
 
     http: HttpAddress
     router: str
     models: tuple[DeployedModel, ...]
     router_args: RouterArgs = field(default_factory=RouterArgs)
     pools: tuple[DeployedPool, ...] = ()
+    grpc_port: int | None = None
 
     @property
     def versions(self) -> tuple[WrittenModel, ...]:
@@ -59,7 +64,7 @@ def check_config(file: ConfigFile) -> list[Problem]:
     if file.root is None and file.complaints:
         return list(file.complaints)
     applications = read_applications(file.value)
-    complaints = [*part_complaints(file.value), *broken_rules(applications)]
+    complaints = [*part_complaints(file.value), *grpc_complaints(file.value), *broken_rules(applications)]
     # What Serve says of the whole names no line; the rules have said most of it already, and with the line.
     problems = [file.problem(complaint) for complaint in complaints or whole_complaints(file.value)]
     return sorted({*file.complaints, *problems}, key=lambda problem: (problem.line, problem.path))
@@ -85,6 +90,7 @@ def valid_config(file: ConfigFile) -> ServeConfig:
         models=models,
         router_args=RouterArgs.model_validate(router.args),
         pools=tuple(DeployedPool(pool, app.written_models()) for app in applications if (pool := app.pool_args())),
+        grpc_port=grpc_port(file.value),
     )
 
 

@@ -50,3 +50,11 @@ def http_address(value: object) -> HttpAddress:
 
     options = ServeDeploySchema.model_validate(value).http_options
     return HttpAddress(options.host, options.port, options.ssl_certfile is not None)
+
+
+def grpc_port(value: object) -> int | None:
+    """Where Serve's gRPC proxies listen in a valid config, on every address; None: they are not started."""
+    from ray.serve.schema import ServeDeploySchema  # noqa: PLC0415
+
+    options = ServeDeploySchema.model_validate(value).grpc_options
+    return options.port if options.grpc_servicer_functions and options.port > 0 else None

@@ -37,6 +37,7 @@ def make_card(manifest: Manifest, plan: MemoryPlan) -> ModelCard:
         embedding_dim=dimension,
         licence=manifest.licence,
         planned_bytes=plan.total_bytes,
+        max_concurrency=plan.max_concurrency,
     )
 
 

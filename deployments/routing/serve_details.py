@@ -14,6 +14,7 @@ from models.manifest import Name, Version
 from models.types import ModelCard, VersionId
 
 POOL_BUILDER = "deployments.pool_app:build_pool"
+ROUTER_BUILDER = "deployments.app:build_router"
 
 
 class _Replica(BaseModel):
@@ -23,8 +24,17 @@ class _Replica(BaseModel):
     node_id: str | None = None
 
 
+class _Fallback(BaseModel):
+    label_selector: dict[str, str] | None = None
+
+
+class _ActorOptions(_Fallback):
+    fallback_strategy: list[_Fallback] | None = None
+
+
 class _Config(BaseModel):
     user_config: object = None
+    ray_actor_options: _ActorOptions = _ActorOptions()
 
 
 class _Deployment(BaseModel):
@@ -71,6 +81,7 @@ class ServeDetails(BaseModel):
 def _view(name: str, application: _Application) -> ApplicationView:
     """Our applications have one deployment each, once they have been built."""
     deployment = next(iter(application.deployments.values()), _Deployment())
+    written = application.deployed_app_config
     return ApplicationView(
         name=name,
         status=application.status,
@@ -80,11 +91,20 @@ def _view(name: str, application: _Application) -> ApplicationView:
         required_resources=deployment.required_resources,
         card=_card(deployment),
         pooled=_pooled(application, deployment),
+        is_router=written is not None and written.import_path == ROUTER_BUILDER,
+        selectors=_selectors(deployment.deployment_config.ray_actor_options),
     )
 
 
 def _replica(replica: _Replica) -> ReplicaView:
     return ReplicaView(replica.state, replica.node_id is not None, replica.start_time_s, replica.replica_id)
+
+
+def _selectors(options: _ActorOptions) -> tuple[dict[str, str], ...]:
+    """A choice without a selector means every node, and makes the others idle."""
+    choices = [options, *(options.fallback_strategy or ())]
+    selectors = [choice.label_selector for choice in choices if choice.label_selector]
+    return tuple(selectors) if len(selectors) == len(choices) else ()
 
 
 def _card(deployment: _Deployment) -> ModelCard | None:

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from models.memory.plan import format_bytes
+from deployments.routing.shortage import FreeNode, Need, explain, is_lacking
 from models.types import ModelCard, VersionId
 
-# A replica that has no node after this long waits for resources if what is free does not suffice; after the
-# longer time it does so in any case: what is free may lie on several nodes.
+# A replica that has no node after this long waits for resources if no node has them free; after the longer time it
+# does so in any case: what a node has free may lie on several of its GPUs.
 PLACEMENT_GRACE_S = 3.0
 LONG_PLACEMENT_S = 30.0
 
@@ -23,7 +23,7 @@ class ModelState:
 
     ``status`` is ready, asleep (no replica, a request starts one), starting, waiting (for resources),
     failed or stopping. ``card`` is absent until the application has been built. ``pool`` is the application that
-    hosts it together with others; None: it has one of its own, which has its name.
+    hosts it together with others; None: it has one of its own, which has its name. ``num_replicas`` are up.
     """
 
     id: VersionId
@@ -32,6 +32,15 @@ class ModelState:
     reason: str | None = None
     card: ModelCard | None = None
     pool: str | None = None
+    num_replicas: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What is live at one moment. ``num_routers``: replicas of the router that share the models' capacity."""
+
+    states: tuple[ModelState, ...] = ()
+    num_routers: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +57,8 @@ class ReplicaView:
 class ApplicationView:
     """What is needed of one Serve application. Resources are Ray's: CPU, GPU, memory in bytes.
 
-    ``pooled`` are the versions that a pool hosts, with their cards once it has been built.
+    ``pooled`` are the versions that a pool hosts, with their cards once it has been built. A replica may be placed
+    on nodes to whose labels one of ``selectors`` applies, on all if there are none.
     """
 
     name: str
@@ -59,17 +69,35 @@ class ApplicationView:
     required_resources: Mapping[str, float] = field(default_factory=dict)
     card: ModelCard | None = None
     pooled: Mapping[VersionId, ModelCard | None] = field(default_factory=dict)
+    is_router: bool = False
+    selectors: tuple[Mapping[str, str], ...] = ()
+
+    @property
+    def num_running(self) -> int:
+        return sum(replica.state == "RUNNING" for replica in self.replicas)
+
+    @property
+    def waits_for_a_node(self) -> bool:
+        return any(_is_unplaced(replica) for replica in self.replicas)
 
 
 def read_states(
-    applications: Sequence[ApplicationView], available: Mapping[str, float] | None, now_unix_s: float
+    applications: Sequence[ApplicationView], nodes: Sequence[FreeNode] | None, now_unix_s: float
 ) -> tuple[ModelState, ...]:
     """The state of every model version, in an application of its own or in a pool, sorted by id.
 
-    ``available`` is what the cluster has free, None when that is not known.
+    ``nodes`` have what is free, None when that is not known.
     """
-    states = [state for view in applications for state in _states(view, available, now_unix_s)]
+    states = [state for view in applications for state in _states(view, nodes, now_unix_s)]
     return tuple(sorted(states, key=lambda state: state.id))
+
+
+def read_picture(
+    applications: Sequence[ApplicationView], nodes: Sequence[FreeNode] | None, now_unix_s: float
+) -> Picture:
+    """``read_states``, and how many routers there are."""
+    routers = sum(view.num_running for view in applications if view.is_router)
+    return Picture(read_states(applications, nodes, now_unix_s), max(1, routers))
 
 
 def _version(application: str) -> VersionId | None:
@@ -81,55 +109,41 @@ def _version(application: str) -> VersionId | None:
 
 
 def read_status(
-    view: ApplicationView, available: Mapping[str, float] | None, now_unix_s: float
+    view: ApplicationView, nodes: Sequence[FreeNode] | None, now_unix_s: float
 ) -> tuple[str, str | None]:
     """The status of any application, in the words of ``ModelState``, and why it is not ready."""
     if view.status == "DELETING":
         return "stopping", "it is being removed"
-    if any(replica.state == "RUNNING" for replica in view.replicas):
+    if view.num_running:
         return "ready", None
     if view.status == "DEPLOY_FAILED":
         return "failed", _last_line(view.message) or "Serve gives no reason"
     if view.status == "RUNNING" and view.target_num_replicas == 0:
         return "asleep", None
-    grace_s = PLACEMENT_GRACE_S if _lacks(view.required_resources, available) else LONG_PLACEMENT_S
+    need = Need(view.required_resources, view.selectors, view.card.planned_bytes if view.card else None)
+    grace_s = PLACEMENT_GRACE_S if nodes is not None and is_lacking(need, nodes) else LONG_PLACEMENT_S
     if any(_unplaced_for(replica, now_unix_s) > grace_s for replica in view.replicas):
-        return "waiting", _missing_resources(view.required_resources, available)
+        return "waiting", f"it cannot be scheduled: {explain(need, nodes)}"
     return "starting", _last_line(view.message) or "its replica is loading"
 
 
-def _states(
-    view: ApplicationView, available: Mapping[str, float] | None, now_unix_s: float
-) -> Iterator[ModelState]:
-    status, reason = read_status(view, available, now_unix_s)
+def _states(view: ApplicationView, nodes: Sequence[FreeNode] | None, now_unix_s: float) -> Iterator[ModelState]:
+    status, reason = read_status(view, nodes, now_unix_s)
     ready = status in ("ready", "asleep")
     version = _version(view.name)
     if version is not None:
-        yield ModelState(version, ready, status, reason, view.card)
+        yield ModelState(version, ready, status, reason, view.card, num_replicas=view.num_running)
     for pooled, card in view.pooled.items():
-        yield ModelState(pooled, ready, status, reason, card, pool=view.name)
+        yield ModelState(pooled, ready, status, reason, card, view.name, view.num_running)
+
+
+def _is_unplaced(replica: ReplicaView) -> bool:
+    return replica.state == "STARTING" and not replica.placed
 
 
 def _unplaced_for(replica: ReplicaView, now_unix_s: float) -> float:
     """Seconds for which a starting replica has had no node."""
-    return now_unix_s - replica.started_unix_s if replica.state == "STARTING" and not replica.placed else 0.0
-
-
-def _lacks(required: Mapping[str, float], available: Mapping[str, float] | None) -> bool:
-    return available is not None and any(amount > available.get(name, 0.0) for name, amount in required.items())
-
-
-def _missing_resources(required: Mapping[str, float], available: Mapping[str, float] | None) -> str:
-    names = sorted(name for name, value in required.items() if value)
-    needs = ", ".join(_amount(name, required[name]) for name in names)
-    if available is None:
-        return f"it cannot be scheduled: it needs {needs}"
-    free = ", ".join(_amount(name, available.get(name, 0.0)) for name in names)
-    return f"it cannot be scheduled: it needs {needs}; the cluster has {free} free"
-
-
-def _amount(resource: str, value: float) -> str:
-    return f"memory {format_bytes(int(value))}" if resource == "memory" else f"{resource} {value:g}"
+    return now_unix_s - replica.started_unix_s if _is_unplaced(replica) else 0.0
 
 
 def _last_line(message: str) -> str | None:

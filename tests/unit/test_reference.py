@@ -23,7 +23,10 @@ from deployments.dataplane.catalog import Catalog
 from deployments.dataplane.operations import DataPlane, Patience
 from deployments.handles import ServeClients
 from deployments.pool_args import PoolArgs
+from deployments.routing.breaker import BreakerSettings
+from deployments.routing.policy import Route as PolicyRoute
 from deployments.routing.policy import RouterPolicy
+from deployments.routing.retry import Retries
 from models.errors import (
     ContextLengthError,
     DeadlineExceededError,
@@ -41,8 +44,8 @@ from models.spec import Limits
 from tests.markdown import code_spans, table
 from tests.unit.source_tree import ROOT
 
-CONFIGURATION, MODELS, API = (
-    (ROOT / "docs" / f"{name}.md").read_text() for name in ("configuration", "models", "api")
+CONFIGURATION, MODELS, API, ROUTES = (
+    (ROOT / "docs" / f"{name}.md").read_text() for name in ("configuration", "models", "api", "routes")
 )
 
 
@@ -58,17 +61,20 @@ def default_of(field: FieldInfo) -> object:
 
 
 @pytest.mark.parametrize(
-    ("heading", "schema"),
+    ("text", "heading", "schema"),
     [
-        ("### `args` of a model", ModelArgs),
-        ("### `limits` of a model", Limits),
-        ("### `args` of a pool", PoolArgs),
-        ("### `args` of the router", RouterArgs),
-        ("### `user_config` of the router", RouterPolicy),
+        (CONFIGURATION, "### `args` of a model", ModelArgs),
+        (CONFIGURATION, "### `limits` of a model", Limits),
+        (CONFIGURATION, "### `args` of a pool", PoolArgs),
+        (CONFIGURATION, "### `args` of the router", RouterArgs),
+        (CONFIGURATION, "### `user_config` of the router", RouterPolicy),
+        (ROUTES, "## Fields of a route", PolicyRoute),
+        (ROUTES, "### `retries`", Retries),
+        (ROUTES, "### `breaker`", BreakerSettings),
     ],
 )
-def test_every_field_is_documented_with_its_default(heading: str, schema: type[BaseModel]) -> None:
-    rows = table(CONFIGURATION, heading)
+def test_every_field_is_documented_with_its_default(text: str, heading: str, schema: type[BaseModel]) -> None:
+    rows = table(text, heading)
     documented = {name.strip("`"): yaml.safe_load(default.strip("`")) for name, default, _ in rows}
     assert documented == {name: default_of(field) for name, field in schema.model_fields.items()}
 

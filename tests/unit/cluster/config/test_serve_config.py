@@ -63,7 +63,7 @@ def test_a_valid_file_is_read_with_serve_s_defaults_and_ours() -> None:
         ("route_prefix: null", "route_prefix: /m", "applications[1].route_prefix", 11, "route_prefix: null"),
         ("build_model", "build_modl", "applications[1].import_path", 12, "'deployments.app:build_model'?"),
         ("build_router", "build_model", "applications", 2, "not 0"),
-        ("{m: {", "{n: {", f"{POLICY}.routes.n", 9, "known: m"),
+        ("{m: {", "{n: {", f"{POLICY}.routes.n.version", 9, "known: m"),
         ("{m: {version: 2}}", "{m: {version: 3}}", f"{POLICY}.routes.m.version", 9, "known: 1, 2"),
         ("routes:", "route:", f"{POLICY}.route", 9, "did you mean 'routes'?"),
         ("name: Router", "name: Ruter", "applications[0].deployments[0].name", 7, "did you mean 'Router'?"),

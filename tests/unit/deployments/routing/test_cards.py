@@ -28,6 +28,7 @@ def test_a_generating_model() -> None:
         max_model_len=8192,
         licence="apache-2.0",
         planned_bytes=plan_memory(SMOLLM2, Limits(), "transformers").total_bytes,
+        max_concurrency=8,
     )
 
 

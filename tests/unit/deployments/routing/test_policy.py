@@ -1,96 +1,134 @@
-"""Which version a name leads to."""
+"""What an operator may say of traffic."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+import json
+from decimal import Decimal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+import yaml
+from pydantic import ValidationError
 
-from deployments.routing.policy import Route, RouterPolicy, choose_version, version_order
-from deployments.routing.states import ModelState
-from models.errors import InvalidRequestError, ModelNotFoundError
+from deployments.routing.breaker import BreakerSettings
+from deployments.routing.failures import Failure
+from deployments.routing.policy import Match, Route, RouterPolicy
 from models.types import VersionId
 
-NO_ROUTES = RouterPolicy()
+EVERYTHING = """
+routes:
+  chat:
+    targets: {smollm2-135m@1: 95, smollm2-135m@2: 5}
+    sticky: header:X-Session-Id
+    match:
+      - {headers: {X-Team: research, x-beta: "*"}, targets: {smollm2-135m@2: 1}}
+    shadow: [{target: smollm2-135m@3, share: 0.1}]
+    fallbacks: {unavailable: [minilm, gpt], overloaded: [minilm@2]}
+    retries: {attempts: 3, budget: 0.1}
+    breaker: {window_s: 10}
+    deadline_s: 30
+    hedge: {after_ms: 500}
+    log_text: true
+  minilm: {version: 1, breaker: off}
+aliases: {gpt: smollm2-135m, gpt-4: gpt}
+models: {smollm2-135m: {price: {input: 0.10, output: 0.40}, limits: {tokens_per_day: 1000}}}
+tenants: {acme: {weight: 2}}
+"""
 
 
-def states(**statuses: str) -> list[ModelState]:
-    """Versions of the model ``m``: ``v2="ready"`` is m@2."""
-    return [
-        ModelState(VersionId("m", key.removeprefix("v")), status == "ready", status)
-        for key, status in statuses.items()
-    ]
+def policy(text: str) -> RouterPolicy:
+    return RouterPolicy.model_validate(yaml.safe_load(text))
 
 
-def chosen(model: str, policy: RouterPolicy, live: list[ModelState]) -> str:
-    return str(choose_version(model, policy, live).id)
+def test_all_of_it_is_read() -> None:
+    read = policy(EVERYTHING)
+    chat = read.routes["chat"]
+    assert chat.weights("chat") == {VersionId("smollm2-135m", "1"): 95, VersionId("smollm2-135m", "2"): 5}
+    assert chat.sticky == "header:x-session-id"
+    assert chat.fallbacks[Failure.UNAVAILABLE] == ("minilm", "gpt")
+    assert chat.breaker == BreakerSettings(window_s=10)
+    assert read.models["smollm2-135m"].price.input == Decimal("0.1")
+    assert read.tenants["acme"].weight == 2
+    assert read.unalias("gpt-4") == "smollm2-135m"
 
 
-def test_a_name_leads_to_its_newest_ready_version() -> None:
-    live = states(v2="ready", v10="ready", v9="ready", v11="starting")
-    assert chosen("m", NO_ROUTES, live) == "m@10"
+def test_it_survives_its_way_through_json() -> None:
+    read = policy(EVERYTHING)
+    assert RouterPolicy.model_validate(json.loads(json.dumps(read.model_dump(mode="json")))) == read
 
 
-def test_a_name_without_a_ready_version_leads_to_its_newest() -> None:
-    assert chosen("m", NO_ROUTES, states(v2="failed", v10="starting", v9="failed")) == "m@10"
+def test_an_unquoted_off_is_what_it_says() -> None:
+    """YAML reads it as false."""
+    assert policy(EVERYTHING).routes["minilm"].breaker is None
+    assert Route.model_validate({"breaker": "off"}).breaker is None
 
 
-def test_a_version_is_served_as_it_is_asked_for() -> None:
-    assert chosen("m@2", NO_ROUTES, states(v2="failed", v3="ready")) == "m@2"
+def test_numbers_are_versions_of_the_route_s_own_name() -> None:
+    route = policy("routes: {m: {targets: {1: 95, 2: 5, n@1: 0}}}").routes["m"]
+    assert {str(version): weight for version, weight in route.weights("m").items()} == {
+        "m@1": 95,
+        "m@2": 5,
+        "n@1": 0,
+    }
 
 
-def test_a_route_goes_before_the_newest_version() -> None:
-    policy = RouterPolicy(routes={"m": Route(version="2")})
-    assert chosen("m", policy, states(v2="failed", v3="ready")) == "m@2"
-    assert chosen("m@3", policy, states(v2="failed", v3="ready")) == "m@3"
-
-
-@pytest.mark.parametrize("model", ["x", "m@9", "M"])
-def test_what_is_not_there_is_answered_with_what_is(model: str) -> None:
-    live = [*states(v2="ready"), ModelState(VersionId("a", "1"), False, "failed")]
-    with pytest.raises(ModelNotFoundError, match=f"model '{model}' is not deployed") as refused:
-        choose_version(model, NO_ROUTES, live)
-    assert refused.value.remedy == "deployed models: a@1, m@2"
-
-
-def test_a_route_to_a_version_that_is_not_there_is_not_found() -> None:
-    with pytest.raises(ModelNotFoundError, match="deployed models: m@2"):
-        choose_version("m", RouterPolicy(routes={"m": Route(version="1")}), states(v2="ready"))
-
-
-def test_an_empty_cluster_says_so() -> None:
-    with pytest.raises(ModelNotFoundError, match="deployed models: none"):
-        choose_version("m", NO_ROUTES, [])
-
-
-@pytest.mark.parametrize("model", ["m@", "@1", "m@1@2", "m@../x"])
-def test_a_malformed_version_is_the_callers_fault(model: str) -> None:
-    with pytest.raises(InvalidRequestError, match="is not valid") as refused:
-        choose_version(model, NO_ROUTES, states(v1="ready"))
-    assert refused.value.param == "model"
+def test_a_route_need_not_name_a_version() -> None:
+    assert policy("routes: {m: {deadline_s: 3}}").routes["m"].weights("m") == {}
 
 
 @pytest.mark.parametrize(
-    ("older", "newer"),
-    [("2", "10"), ("v1.9", "v1.10"), ("1", "1.1"), ("2026-01-31", "2026-02-01"), ("v9", "v10"), ("a", "b")],
+    ("attributes", "accepted"),
+    [
+        ({"x-team": "research", "x-beta": ""}, True),
+        ({"x-team": "research", "x-beta": "1", "host": "h"}, True),
+        ({"x-team": "research"}, False),
+        ({"x-team": "Research", "x-beta": "1"}, False),
+        ({}, False),
+    ],
 )
-def test_numbers_in_versions_are_compared_by_value(older: str, newer: str) -> None:
-    assert version_order(older) < version_order(newer)
+def test_a_match_wants_exact_values_of_all_its_headers(attributes: dict[str, str], accepted: bool) -> None:
+    match = Match(headers={"X-Team": "research", "x-beta": "*"}, version="2")
+    assert match.accepts(attributes) == accepted
 
 
-@given(
-    st.lists(st.integers(0, 10**6), min_size=2, max_size=4),
-    st.lists(st.integers(0, 10**6), min_size=2, max_size=4),
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("routes: {m: {version: 1, targets: {2: 1}}}", "write version or targets, not both"),
+        ("routes: {m: {targets: {1: 0, 2: 0}}}", "need a weight above 0"),
+        ("routes: {m: {targets: {}}}", "need a weight above 0"),
+        ("routes: {m: {targets: {1: -1, 2: 3}}}", "greater than or equal to 0"),
+        ("routes: {m: {targets: {1: .inf}}}", "finite"),
+        ("routes: {m: {targets: {1: 1, m@1: 1}}}", "targets of route 'm' name one version twice: 1, m@1"),
+        ("routes: {m: {match: [{headers: {a: b}, targets: {1: 1, m@1: 1}}]}}", "name one version twice"),
+        ("routes: {m: {targets: {a b: 1}}}", "model version 'a b' is not valid"),
+        ("routes: {m: {targets: {n@: 1}}}", "model version '' is not valid"),
+        ("routes: {m: {match: [{headers: {a: b}}]}}", "a match needs a version or targets"),
+        ("routes: {m: {match: [{headers: {}, version: 1}]}}", "at least 1"),
+        ("routes: {m: {shadow: [{target: 2, share: 0}]}}", "greater than 0"),
+        ("routes: {m: {shadow: [{target: 2, share: 1.5}]}}", "less than or equal to 1"),
+        ("routes: {m: {sticky: cookie}}", "pattern"),
+        ("routes: {m: {fallbacks: {broken: [n]}}}", "'unavailable', 'overloaded', 'deadline'"),
+        ("routes: {m: {fallbacks: {overloaded: [a b]}}}", "'a b' is not valid"),
+        ("routes: {m: {fallbacks: {overloaded: [m]}}}", "route 'm' falls back to itself when overloaded"),
+        ("{routes: {m: {fallbacks: {overloaded: [n]}}}, aliases: {n: m}}", "falls back to itself"),
+        ("routes: {m: {fallbacks: {deadline: [n, o, n]}}}", "falls back to 'n' twice when deadline"),
+        ("routes: {m: {breaker: on}}", "BreakerSettings"),
+        ("routes: {m: {deadline_s: 0}}", "greater than 0"),
+        ("routes: {m: {hedge: {after_ms: 0}}}", "greater than 0"),
+        ("aliases: {a: a}", "aliases lead in a circle: a -> a"),
+        ("aliases: {a: b, b: c, c: a}", "aliases lead in a circle: a -> b -> c -> a"),
+        ("{routes: {m: {}}, aliases: {m: n}}", "alias 'm' hides the route of that name"),
+        ("aliases: {a: -}", "model name '-' is not valid"),
+        ("aliases: {a@1: m}", "model name 'a@1' is not valid"),
+        ("tenants: {acme: {weight: 0}}", "greater than 0"),
+        ("models: {m: {limit: {}}}", "Extra inputs"),
+    ],
 )
-def test_dotted_versions_are_ordered_like_their_numbers(left: list[int], right: list[int]) -> None:
-    orders = [version_order(".".join(map(str, numbers))) for numbers in (left, right)]
-    assert (orders[0] < orders[1]) == (left < right)
+def test_what_cannot_be_meant_is_refused(text: str, words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        policy(text)
 
 
-@given(st.lists(st.text("09av.-_", min_size=1, max_size=6)))
-def test_any_versions_can_be_put_in_order(versions: list[str]) -> None:
-    """Numbers and letters stand at the same places here, and Python does not compare the two."""
-    ordered = sorted(version_order(version) for version in versions)
-    assert all(left <= right for left, right in pairwise(ordered))
+def test_models_that_back_each_other_up_are_no_circle() -> None:
+    """Each is tried once for a request; see FallbackChain."""
+    assert policy("routes: {a: {fallbacks: {unavailable: [b]}}, b: {fallbacks: {unavailable: [a]}}}")

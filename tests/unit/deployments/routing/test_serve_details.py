@@ -32,6 +32,26 @@ def test_the_controller_and_the_dashboard_are_read_alike() -> None:
     assert ServeDetails.model_validate_json(details(*APPLICATIONS)).views() == VIEWS
 
 
+@pytest.mark.parametrize(
+    ("options", "selectors"),
+    [
+        ({}, ()),
+        ({"label_selector": {"a": "1"}}, ({"a": "1"},)),
+        (
+            {"label_selector": {"a": "1"}, "fallback_strategy": [{"label_selector": {"a": "in(2,3)"}}]},
+            ({"a": "1"}, {"a": "in(2,3)"}),
+        ),
+        ({"label_selector": {"a": "1"}, "fallback_strategy": [{}]}, ()),
+    ],
+)
+def test_where_replicas_may_be_placed(options: dict[str, object], selectors: tuple[dict[str, str], ...]) -> None:
+    reply = application("m@1", "DEPLOYING")
+    deployment = reply["deployments"]["Model"]  # type: ignore[index]
+    deployment["deployment_config"]["ray_actor_options"] = options
+    (view,) = ServeDetails.model_validate_json(details(reply)).views()
+    assert view.selectors == selectors
+
+
 def test_an_application_that_has_not_been_built_has_no_deployment() -> None:
     built = {**application("m@1", "DEPLOYING", message="Building."), "deployments": {}}
     assert ServeDetails.model_validate_json(details(built)).views() == (

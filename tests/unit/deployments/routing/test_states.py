@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deployments.routing.shortage import FreeNode
 from deployments.routing.states import (
     LONG_PLACEMENT_S,
     PLACEMENT_GRACE_S,
@@ -17,7 +18,7 @@ from deployments.routing.states import (
     read_states,
     read_status,
 )
-from models.types import VersionId
+from models.types import ModelCard, Task, VersionId
 
 NOW = 1_000_000.0
 RUNNING = ReplicaView("RUNNING", placed=True, started_unix_s=NOW - 60)
@@ -38,8 +39,9 @@ VIEWS = st.builds(
 )
 
 
-def read(view: ApplicationView, **available: float) -> ModelState:
-    (state,) = read_states([view], available, NOW)
+def read(view: ApplicationView, **free: float) -> ModelState:
+    """``free`` is what the only node has."""
+    (state,) = read_states([view], [FreeNode(free)], NOW)
     return state
 
 
@@ -79,7 +81,8 @@ def test_a_replica_that_finds_no_node_says_what_is_missing() -> None:
     state = read(view, CPU=1.5, memory=1024.0**3)
     assert state.status == "waiting"
     assert state.reason == (
-        "it cannot be scheduled: it needs CPU 4, memory 2.5 GiB; the cluster has CPU 1.5, memory 1.0 GiB free"
+        "it cannot be scheduled: it needs 4 CPUs and 2.5 GiB of memory; "
+        "the largest free on one node is 1.5 CPUs and 1.0 GiB of memory"
     )
 
 
@@ -95,17 +98,38 @@ def test_without_knowing_what_is_free_the_reason_is_what_is_needed() -> None:
     view = replace(DEPLOYING, replicas=(UNPLACED,), required_resources={"CPU": 4.0})
     assert read_status(view, None, NOW)[0] == "starting"
     waiting = read_status(view, None, UNPLACED.started_unix_s + LONG_PLACEMENT_S + 0.1)
-    assert waiting == ("waiting", "it cannot be scheduled: it needs CPU 4")
+    assert waiting == ("waiting", "it cannot be scheduled: it needs 4 CPUs")
 
 
-def test_a_resource_that_the_cluster_lacks_altogether_counts_as_none() -> None:
-    state = read(replace(DEPLOYING, replicas=(UNPLACED,), required_resources={"GPU": 1.0}), CPU=2.0)
-    assert state.reason == "it cannot be scheduled: it needs GPU 1; the cluster has GPU 0 free"
+def test_the_plan_s_bytes_stand_for_a_gpu_that_no_node_has() -> None:
+    card = ModelCard(VersionId("m", "1"), Task.GENERATE, "transformers", 0, planned_bytes=6 * 1024**3)
+    view = replace(DEPLOYING, replicas=(UNPLACED,), required_resources={"GPU": 1.0}, card=card)
+    assert read(view, CPU=2.0).reason == (
+        "it cannot be scheduled: it needs 6.0 GiB of GPU memory; the largest free on one node is 0 B of GPU memory"
+    )
+
+
+def test_only_nodes_that_it_may_be_placed_on_count() -> None:
+    view = replace(
+        DEPLOYING, replicas=(UNPLACED,), required_resources={"CPU": 1.0}, selectors=({"disk": "in(a,b)"},)
+    )
+    nodes = [FreeNode({"CPU": 8.0}, labels={"disk": "c"}), FreeNode({"CPU": 0.5}, labels={"disk": "b"})]
+    (state,) = read_states([view], nodes, NOW)
+    assert state.reason == (
+        "it cannot be scheduled: it needs 1 CPU; the largest free on one node is 0.5 CPUs"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("replicas", "waits"), [((UNPLACED,), True), ((RUNNING, JUST_ASKED_FOR), True), ((RUNNING, LOADING), False)]
+)
+def test_what_is_free_is_asked_only_for_one_that_waits(replicas: tuple[ReplicaView, ...], waits: bool) -> None:
+    assert replace(DEPLOYING, replicas=replicas).waits_for_a_node is waits
 
 
 def test_applications_that_are_no_model_version_are_left_out() -> None:
     names = ["router", "b@2", "not ours@1", "b@1", "a@1"]
-    states = read_states([replace(DEPLOYING, name=name) for name in names], {}, NOW)
+    states = read_states([replace(DEPLOYING, name=name) for name in names], [], NOW)
     assert [str(state.id) for state in states] == ["a@1", "b@1", "b@2"]
 
 
@@ -119,11 +143,11 @@ def test_what_is_not_ready_has_a_reason(view: ApplicationView) -> None:
 def test_every_model_of_a_pool_is_as_ready_as_the_pool() -> None:
     pooled = {VersionId("b", "1"): None, VersionId("a", "2"): None}
     running = ApplicationView("pool-small", "RUNNING", "", 1, (RUNNING,), pooled=pooled)
-    assert read_states([running], {}, NOW) == (
-        ModelState(VersionId("a", "2"), True, "ready", pool="pool-small"),
-        ModelState(VersionId("b", "1"), True, "ready", pool="pool-small"),
+    assert read_states([running], [], NOW) == (
+        ModelState(VersionId("a", "2"), True, "ready", pool="pool-small", num_replicas=1),
+        ModelState(VersionId("b", "1"), True, "ready", pool="pool-small", num_replicas=1),
     )
     failed = replace(running, status="DEPLOY_FAILED", message=TRACEBACK, replicas=())
-    assert {(state.status, state.reason) for state in read_states([failed], {}, NOW)} == {
+    assert {(state.status, state.reason) for state in read_states([failed], [], NOW)} == {
         ("failed", "there is no /x")
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deployments.caller import ANONYMOUS, Caller, Role
+from deployments.identity.caller import ANONYMOUS, Caller, Role
 from models.errors import PermissionDeniedError
 
 

@@ -52,5 +52,8 @@ class Caller:
             raise PermissionDeniedError(f"this needs the role {role}; the key's roles: {held}")
 
 
+NOBODY = Caller(key=None, tenant="", roles=frozenset(), models=())
+"""Somebody without a valid key where one is needed: may see that the server is up."""
+
 ANONYMOUS = Caller(key=None, tenant="default", roles=frozenset(Role))
 """The caller of a cluster without keys: it listens on loopback only, so whoever reaches it operates it."""

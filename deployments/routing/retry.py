@@ -1,0 +1,94 @@
+"""Whether a failed call is made once more, and when. Pure: clock and randomness are passed in.
+
+Retries help when failures are few and harm when they are many: then they multiply the load on what is left. So
+they are a bounded share of the requests (the retry budget of Finagle and Envoy), and each waits for a random time
+up to a bound that doubles (full jitter: Brooker, "Exponential Backoff And Jitter", 2015).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from random import Random
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from deployments.routing.failures import Failure, classify
+from deployments.routing.sliding_counts import SlidingCounts
+from models.manifest import Frozen
+
+BUDGET_WINDOW_S = 10.0
+MIN_BUDGET = 3
+"""Retries in a window that are allowed whatever the share: a route with few requests can retry too."""
+
+
+class Retries(Frozen):
+    """``attempts`` is how often one request is tried, the first time included; 1: never again.
+
+    ``budget`` is the share of the requests that may be retries. Before the first retry a random time up to
+    ``min_delay_ms`` passes; the bound doubles with each further one, up to ``max_delay_ms``.
+    """
+
+    attempts: int = Field(default=2, ge=1, le=10)
+    budget: float = Field(default=0.2, ge=0, le=1)
+    min_delay_ms: float = Field(default=25, ge=0)
+    max_delay_ms: float = Field(default=1000, ge=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _check_delays(self) -> Self:
+        if self.min_delay_ms > self.max_delay_ms:
+            raise ValueError(f"min_delay_ms {self.min_delay_ms:g} exceeds max_delay_ms {self.max_delay_ms:g}")
+        return self
+
+
+class RetryBudget:
+    """At most ``share`` of the requests of the last seconds, and MIN_BUDGET, are retries.
+
+    Over T seconds with R requests these are at most share * R + MIN_BUDGET * (T / (0.9 * BUDGET_WINDOW_S) + 1).
+    """
+
+    def __init__(self) -> None:
+        self._counts = SlidingCounts(BUDGET_WINDOW_S)
+
+    def count_request(self, now_s: float) -> None:
+        self._counts.add(now_s, events=1)
+
+    def take(self, now_s: float, share: float) -> bool:
+        """Whether one more retry is within the budget; it is counted then."""
+        requests, retries = self._counts.totals(now_s)
+        if retries + 1 > share * requests + MIN_BUDGET:
+            return False
+        self._counts.add(now_s, marked=1)
+        return True
+
+
+class Retrier:
+    """Decides on retries, with one budget for each route. ``clock`` gives seconds and never goes back."""
+
+    def __init__(self, clock: Callable[[], float], rng: Random) -> None:
+        self._clock = clock
+        self._rng = rng
+        self._budgets: defaultdict[str, RetryBudget] = defaultdict(RetryBudget)
+
+    def count_request(self, route: str) -> None:
+        """Once for each request, when its route has led to a model that exists."""
+        self._budgets[route].count_request(self._clock())
+
+    def delay_s(self, route: str, retries: Retries, error: Exception, attempts_made: int) -> float | None:
+        """Seconds to wait before the next attempt; None: ``error`` stands.
+
+        Ask only after a call that was made and has given nothing of its answer. Only what another replica or
+        version may answer is tried again: a full queue would only become longer.
+        """
+        if attempts_made >= retries.attempts or classify(error) is not Failure.UNAVAILABLE:
+            return None
+        if not self._budgets[route].take(self._clock(), retries.budget):
+            return None
+        return full_jitter_s(retries, attempts_made, self._rng)
+
+
+def full_jitter_s(retries: Retries, attempts_made: int, rng: Random) -> float:
+    """A random time, in seconds, from 0 to the bound that holds after so many attempts."""
+    bound_ms = min(retries.max_delay_ms, retries.min_delay_ms * 2.0 ** (attempts_made - 1))
+    return rng.uniform(0.0, bound_ms) / 1000
