@@ -1,0 +1,73 @@
+"""What one request takes of its limits, and what a token costs."""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, Decimal
+from enum import IntEnum
+from typing import Annotated, NamedTuple, Self
+
+from pydantic import Field
+
+from models.manifest import Frozen
+from models.types import Usage
+
+NANO = 10**9
+"""Nano-units in one unit of money."""
+
+_TOKENS_PER_PRICE = 10**6
+
+Money = Annotated[Decimal, Field(ge=0, decimal_places=9)]
+"""In the currency that the operator has chosen for the whole catalogue; stored as whole nano-units."""
+
+
+def nano(money: Decimal) -> int:
+    """Nano-units of money with no more than nine decimals."""
+    return int(money.scaleb(9).to_integral_value(ROUND_CEILING))
+
+
+def show_money(amount_nano: int) -> str:
+    """Nano-units as whole units, for people."""
+    return f"{Decimal(amount_nano) / NANO:f}"
+
+
+class Price(Frozen):
+    """What a model costs: per million tokens that go in and come out, and for each request."""
+
+    input: Money = Decimal(0)
+    output: Money = Decimal(0)
+    request: Money = Decimal(0)
+
+    def cost_nano(self, usage: Usage) -> int:
+        """The cost of one request in nano-units, rounded up."""
+        tokens = usage.prompt_tokens * nano(self.input) + usage.completion_tokens * nano(self.output)
+        return -(-tokens // _TOKENS_PER_PRICE) + nano(self.request)
+
+
+FREE = Price()
+
+
+class Unit(IntEnum):
+    """What a limit counts; its value is the place of the unit in Amounts."""
+
+    REQUESTS = 0
+    TOKENS = 1
+    COST = 2
+    SLOTS = 3
+
+
+class Amounts(NamedTuple):
+    """So much of each unit. A slot is taken while the request is under way, and comes back whole."""
+
+    requests: int = 1
+    tokens: int = 0
+    cost_nano: int = 0
+    slots: int = 1
+
+    @classmethod
+    def of(cls, usage: Usage, price: Price) -> Self:
+        """What one request with this usage takes."""
+        return cls(tokens=usage.total_tokens, cost_nano=price.cost_nano(usage))
+
+
+NOTHING = Amounts(requests=0, slots=0)
+"""For a request that was let in and is not to count at all."""
