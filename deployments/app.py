@@ -4,17 +4,22 @@ No ``from __future__ import annotations`` here: Serve reads the class of the arg
 """
 
 import logging
+import os
+from contextlib import closing
 
 from ray import serve
 from ray.serve import Application
 
 from deployments.args import ModelArgs, RouterArgs
+from deployments.exposure import check_exposure
 from deployments.importing import ensure_imported
+from deployments.live import listening
 from deployments.live_nodes import live_nodes
 from deployments.options import model_options, router_options
 from deployments.placing import check_places
 from deployments.planning import plan_model
 from deployments.routing.cards import dump_card, make_card
+from deployments.state.location import state_url
 from models.errors import ConfigError
 from models.memory.calibration import store_overheads
 from models.memory.plan import MemoryPlan, check_fits, format_bytes
@@ -23,9 +28,13 @@ logger = logging.getLogger("ray.serve")
 
 
 def build_router(args: RouterArgs) -> Application:
-    """The ingress application. One in a cluster, with the only route."""
+    """The ingress application. One in a cluster, with the only route.
+
+    ConfigError where it would be open to other machines without keys or without TLS.
+    """
     from deployments.router import Router  # noqa: PLC0415  keeps Starlette out of the builders of models
 
+    check_exposure(listening(), args, lambda: _has_keys(args.state))
     return serve.deployment(**router_options(args))(Router).bind(args)
 
 
@@ -48,6 +57,14 @@ def build_model(args: ModelArgs) -> Application:
     return serve.deployment(**model_options(args, plan, nodes), user_config=dump_card(card))(Model).bind(
         args, plan
     )
+
+
+def _has_keys(state: str) -> bool:
+    from deployments.state.database import Database  # noqa: PLC0415  only the router needs what it imports
+    from deployments.state.keys import Keys  # noqa: PLC0415
+
+    with closing(Database.open(state_url(state, os.environ))) as database:
+        return bool(Keys(database).list())
 
 
 def _named(plan: MemoryPlan) -> str:

@@ -6,12 +6,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ByteSize, Field, model_validator
 
+from deployments.audit.location import DEFAULT_AUDIT_DIR
+from deployments.limits.allowance import OutagePolicy
+from deployments.state.location import DEFAULT_STATE
 from models.manifest import Frozen
 from models.memory.budget import AUTO, MemoryBudget
 from models.spec import ModelSpec
 from models.store import DEFAULT_STORE
 
 MemoryPolicy = Literal["warn", "shed", "restart"]
+KeyPolicy = Literal["auto", "required", "off"]
 
 
 class Place(Frozen):
@@ -72,8 +76,11 @@ class ModelArgs(ModelSpec):
 class RouterArgs(Frozen):
     """Arguments of ``deployments.app:build_router``, fixed for the life of a router replica.
 
-    ``ready_wait_s``: how long a request waits for a model that is starting. ``status_period_s``: how often the
-    router asks what is live.
+    ``wake_wait_s``: how long a request waits for a model that sleeps or starts, of which ``max_waking`` wait for
+    each. ``status_period_s``: how often the router asks what is live. ``state``: the URL of the state database, or
+    ``env:NAME`` of a variable with it. ``audit_dir``: where each node keeps its part of the audit log, on a local
+    disk. ``keys``: ``auto`` asks for API keys once there is one. ``allow_unencrypted``: other machines may call
+    without TLS. ``on_state_outage``: whether requests pass limits that are used up while the database is away.
     """
 
     num_replicas: int = Field(default=1, gt=0)
@@ -82,9 +89,14 @@ class RouterArgs(Frozen):
     request_timeout_s: float = Field(default=300, gt=0)
     max_request_timeout_s: float = Field(default=3600, gt=0)
     max_body_bytes: int = Field(default=32 * 1024**2, gt=0)
-    ready_wait_s: float = Field(default=10, ge=0)
     wake_wait_s: float = Field(default=120, ge=0)
+    max_waking: int = Field(default=64, gt=0)
     status_period_s: float = Field(default=1, gt=0)
+    state: str = DEFAULT_STATE
+    audit_dir: str = DEFAULT_AUDIT_DIR
+    keys: KeyPolicy = "auto"
+    allow_unencrypted: bool = False
+    on_state_outage: OutagePolicy = "allow"
 
     @model_validator(mode="after")
     def _check_timeouts(self) -> Self:

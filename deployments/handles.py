@@ -17,7 +17,6 @@ from ray.serve.exceptions import (
 )
 from ray.serve.handle import DeploymentHandle, DeploymentResponse, DeploymentResponseGenerator
 
-from deployments.dataplane.clients import ModelClient
 from models.errors import EngineError, ModelUnavailableError, OverloadedError, Refusal, StowageError
 from models.types import (
     EmbeddingRequest,
@@ -45,13 +44,20 @@ class ServeClients:
         self._handles: dict[str, DeploymentHandle[Any]] = {}
         self._clients: dict[tuple[VersionId, str | None], ServeClient] = {}
 
-    async def client(self, version: VersionId, pool: str | None = None) -> ModelClient:
+    async def client(self, version: VersionId, pool: str | None = None) -> ServeClient:
         known = self._clients.get((version, pool))
         if known is None:
             handle = await self._handle(pool or str(version), version)
             known = ServeClient(version, handle, is_pooled=pool is not None)
             self._clients[version, pool] = known
         return known
+
+    async def wake(self, version: VersionId, pool: str | None = None) -> None:
+        """Return when a replica answers. A call that waits is what makes Serve start one of a version that sleeps.
+
+        ModelUnavailableError or EngineError when that replica ends first.
+        """
+        await (await self.client(version, pool)).wake()
 
     async def _handle(self, application: str, version: VersionId) -> DeploymentHandle[Any]:
         known = self._handles.get(application)
@@ -69,6 +75,7 @@ class _Methods:
     generate: DeploymentHandle[Any]
     embed: DeploymentHandle[Any]
     infer: DeploymentHandle[Any]
+    stats: DeploymentHandle[Any]
 
 
 class ServeClient:
@@ -82,6 +89,7 @@ class ServeClient:
             generate=handle.options(method_name="generate", stream=True),
             embed=handle.options(method_name="embed"),
             infer=handle.options(method_name="infer"),
+            stats=handle.options(method_name="stats"),
         )
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationChunk]:
@@ -107,6 +115,10 @@ class ServeClient:
     async def infer(self, request: InferRequest) -> tuple[Tensor, ...]:
         response = self._methods.infer.remote(request)
         return await self._call(cast("DeploymentResponse[tuple[Tensor, ...] | Refusal]", response))
+
+    async def wake(self) -> None:
+        """Return when a replica answers; it is asked for what costs it nothing."""
+        await self._call(cast("DeploymentResponse[object]", self._methods.stats.remote()))
 
     async def _call(self, response: DeploymentResponse[Result | Refusal]) -> Result:
         try:

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 
-import ray
+from ray.serve._private.client import ServeControllerClient
 from ray.serve.context import _get_global_client
 from ray.serve.exceptions import RayServeException
 
+from deployments.exposure import Listening
+from deployments.live_nodes import free_nodes
 from deployments.routing.serve_details import ServeDetails
-from deployments.routing.states import ModelState, read_states
+from deployments.routing.states import Picture, read_picture
 
 
-def fetch_states() -> tuple[ModelState, ...]:
-    """The states of all deployed model versions, as the controller sees them now.
+def listening() -> Listening:
+    """Where the cluster's HTTP proxies listen."""
+    http = _client().http_config
+    return Listening(http.host, is_encrypted=bool(http.ssl_keyfile and http.ssl_certfile))
+
+
+def fetch_picture() -> Picture:
+    """What is deployed, as the controller sees it now.
 
     ``serve.status()`` is made from the same details, but leaves out what a model needs and where its replicas are.
     """
+    details = ServeDetails.model_validate(_client().get_serve_details())
+    views = details.views()
+    nodes = free_nodes() if any(view.waits_for_a_node for view in views) else ()
+    return read_picture(views, nodes, time.time())
+
+
+def _client() -> ServeControllerClient:
     client = _get_global_client()
     if client is None:
         raise RayServeException("Serve is not running")
-    details = ServeDetails.model_validate(client.get_serve_details())
-    available: Mapping[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
-    return read_states(details.views(), available, time.time())
+    return client

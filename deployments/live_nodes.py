@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from typing import TypedDict
 
 import ray
+from ray._private.state import available_resources_per_node
 
-from models.hardware import Node
-from models.nodes import RayNode, read_nodes
+from deployments.routing.shortage import FreeNode
+from models.errors import ConfigError
+from models.hardware import Device, Node
+from models.nodes import NODE_LABEL, RayNode, gpu_of, read_nodes
 
 
 class _Record(TypedDict):
@@ -26,8 +29,31 @@ def live_nodes() -> tuple[Node, ...]:
 
     Which versions' weights lie on which node is not known to Ray: ``stored`` is empty.
     """
+    return read_nodes([_ray_node(record) for record in _alive()])
+
+
+def free_nodes() -> tuple[FreeNode, ...]:
+    """What each node that is alive has free now. Ray tells it for one node only in a module of its own."""
+    free: Mapping[str, Mapping[str, float]] = available_resources_per_node()  # type: ignore[no-untyped-call]
+    return tuple(_free_node(record, free.get(record["NodeID"], {})) for record in _alive())
+
+
+def _alive() -> list[_Record]:
     records: list[_Record] = ray.nodes()  # type: ignore[no-untyped-call]
-    return read_nodes([_ray_node(record) for record in records if record["Alive"]])
+    return [record for record in records if record["Alive"]]
+
+
+def _free_node(record: _Record, free: Mapping[str, float]) -> FreeNode:
+    name = record["Labels"].get(NODE_LABEL, record["NodeName"])
+    return FreeNode(free, _known_gpu(name, record), record["Labels"])
+
+
+def _known_gpu(name: str, record: _Record) -> Device | None:
+    """Its builder says what is wrong with a GPU that is not known; here the fraction of it has to do."""
+    try:
+        return gpu_of(name, record["Resources"], record["Labels"])
+    except ConfigError:
+        return None
 
 
 def _ray_node(record: _Record) -> RayNode:

@@ -57,7 +57,7 @@ _PROCESS = ("tokenizer", "runtime")  # terms that no engine allocates
 
 def model_options(args: ModelArgs, plan: MemoryPlan, nodes: Sequence[Node]) -> DeploymentOptions:
     """The options of one model version: the budget as Ray's resources, the placement as a choice of ``nodes``."""
-    concurrency = _concurrency(plan)
+    concurrency = plan.max_concurrency
     chosen = choose_nodes(args.placement, nodes) if args.placement else None
     options = DeploymentOptions(
         ray_actor_options=dict(_actor_options(args, plan, chosen, nodes)),
@@ -147,10 +147,6 @@ def _cap_bytes(args: ModelArgs, plan: MemoryPlan) -> int | None:
         return plan.budget_bytes - plan.term("context").bytes
     process_bytes = sum(term.bytes for term in plan.terms if term.name in _PROCESS)
     return None if args.memory.is_auto else plan.budget_bytes - process_bytes
-
-
-def _concurrency(plan: MemoryPlan) -> int:
-    return plan.max_num_seqs if plan.engine == "transformers" else plan.max_batch_size
 
 
 def _autoscaling(args: ModelArgs, concurrency: int) -> dict[str, float]:

@@ -1,8 +1,13 @@
-"""The ingress: one ASGI application in front of every model."""
+"""The ingress: one ASGI application, and one gRPC service, in front of every model."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from random import SystemRandom
 
 from pydantic import JsonValue
 from ray import serve
@@ -11,30 +16,45 @@ from starlette.applications import Starlette
 from deployments.api.app import build_app
 from deployments.api.http.settings import ApiSettings
 from deployments.args import RouterArgs
+from deployments.audit.writer import JournalWriter
+from deployments.books import Books, Limiter
+from deployments.dataplane.build import Patience, Seams, build_dataplane
 from deployments.dataplane.catalog import Catalog
-from deployments.dataplane.operations import DataPlane, Patience
+from deployments.dataplane.traffic import Traffic
+from deployments.dataplane.waking import WakingLimits
+from deployments.grpc.reception import GrpcSettings
+from deployments.grpc.servicer import GrpcService
 from deployments.handles import ServeClients
-from deployments.live import fetch_states
+from deployments.limits.allowance import Allowance
+from deployments.live import fetch_picture
 from deployments.routing.policy import RouterPolicy
+from deployments.state.database import Database
+from deployments.state.keyring import Keyring
+from deployments.state.location import state_url
+from deployments.state_link import Identity, StateLink
 
 
 @serve.ingress()
-class Router:
-    """Wires catalog, handles, data plane and protocols together; decides nothing itself."""
+class Router(GrpcService):
+    """Wires catalog, handles, data plane, books and protocols together; decides nothing itself."""
 
-    def __init__(self, args: RouterArgs) -> None:
+    async def __init__(self, args: RouterArgs) -> None:  # type: ignore[misc]
         self._args = args
-        self._catalog = Catalog(fetch_states, args.status_period_s)
-        self._dataplane = DataPlane(
+        self._catalog = Catalog(fetch_picture, args.status_period_s)
+        self._traffic = Traffic(asyncio.get_running_loop().time, SystemRandom())
+        self._open_books()
+        clients = ServeClients()
+        self._dataplane = build_dataplane(
             self._catalog,
-            ServeClients(),
-            RouterPolicy(),
-            Patience(ready_s=args.ready_wait_s, wake_s=args.wake_wait_s),
+            Seams(clients, clients, self._books, self._books),
+            self._traffic,
+            Patience(WakingLimits(max_waiting=args.max_waking, wait_s=args.wake_wait_s)),
         )
+        super().__init__(self._dataplane, self._books, self._grpc_settings())
 
     async def __serve_build_asgi_app__(self) -> Starlette:
         await self._catalog.refresh()
-        self._polling = asyncio.create_task(self._catalog.run())
+        self._running = [asyncio.create_task(self._catalog.run()), asyncio.create_task(self._link.run())]
         return build_app(
             self._dataplane,
             ApiSettings(
@@ -43,8 +63,46 @@ class Router:
                 max_body_bytes=self._args.max_body_bytes,
                 adds_request_id=False,
             ),
+            self._books,
         )
 
     def reconfigure(self, user_config: dict[str, JsonValue]) -> None:
         """Serve calls this with the config's ``user_config``, at the start and at every change of it."""
-        self._dataplane.set_policy(RouterPolicy.model_validate(user_config))
+        policy = RouterPolicy.model_validate(user_config)
+        self._traffic.set_policy(policy)
+        self._books.set_policy(policy)
+
+    async def __del__(self) -> None:
+        """Serve awaits this when no request is under way any more."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._link.close()
+
+    def _open_books(self) -> None:
+        args = self._args
+        replica = serve.get_replica_context().replica_id.unique_id
+        me = Identity(f"router-{replica}", Path(args.audit_dir).expanduser(), time.time)
+        journal = JournalWriter(me.folder, me.replica, _now)
+        allowance = Allowance(args.on_state_outage)
+        self._link = StateLink(self._open_database, me, journal, allowance, self._set_keys)
+        self._books = Books(me.replica, args.keys, journal, Limiter(allowance, self._link.refill), time.time)
+
+    def _open_database(self) -> Database:
+        return Database.open(state_url(self._args.state, os.environ))
+
+    def _set_keys(self, keyring: Keyring) -> None:
+        self._books.set_keys(keyring)
+
+    def _grpc_settings(self) -> GrpcSettings:
+        args = self._args
+        return GrpcSettings(
+            request_timeout_s=args.request_timeout_s,
+            max_request_timeout_s=args.max_request_timeout_s,
+            max_message_bytes=args.max_body_bytes,
+            answers_other_machines=args.allow_unencrypted,
+        )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -11,46 +11,69 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.api import health
+from deployments.api.anthropic import routes as anthropic
+from deployments.api.anthropic.errors import ANTHROPIC_ERRORS, ErrorReply
+from deployments.api.http.access import AccessMiddleware
+from deployments.api.http.call import call_of
 from deployments.api.http.disconnect import ConnectionMiddleware
 from deployments.api.http.errors import ErrorFormat, report, respond
 from deployments.api.http.middleware import (
-    AdmissionMiddleware,
     ErrorMiddleware,
     RequestIdMiddleware,
     request_id_of,
 )
+from deployments.api.http.operation import Section
 from deployments.api.http.settings import ApiSettings
 from deployments.api.oip import routes as oip
-from deployments.api.oip.errors import error_body as oip_error
+from deployments.api.oip.errors import OIP_ERRORS, OipError
 from deployments.api.openai import routes as openai
-from deployments.api.openai.errors import error_body as openai_error
+from deployments.api.openai.errors import OPENAI_ERRORS, ErrorBody
+from deployments.api.openapi import openapi_route
+from deployments.api.rerank import routes as rerank
+from deployments.dataplane.door import Door, OpenDoor
 from deployments.dataplane.operations import DataPlane
 
 
-def build_app(dataplane: DataPlane, settings: ApiSettings) -> Starlette:
-    """An ASGI application that answers OpenAI's protocol, the Open Inference Protocol v2, and probes."""
+def build_app(dataplane: DataPlane, settings: ApiSettings, door: Door | None = None) -> Starlette:
+    """An ASGI application that answers every HTTP protocol, probes, and what all of that is as OpenAPI.
+
+    ``door`` lets calls in and keeps the books; None: everybody comes in.
+    """
+    sections = _sections(dataplane, settings)
     return Starlette(
         routes=[
-            *health.routes(dataplane),
-            *openai.routes(dataplane),
-            *oip.routes(dataplane, settings.server_version),
+            *(operation.route() for section in sections for operation in section.operations),
+            openapi_route(sections, settings.server_version, settings.public_paths),
         ],
         middleware=[
             Middleware(RequestIdMiddleware, settings.adds_request_id),
+            Middleware(AccessMiddleware, settings, door or OpenDoor(), error_format_of),
             Middleware(ErrorMiddleware, error_format_of),
-            Middleware(AdmissionMiddleware, settings),
             Middleware(ConnectionMiddleware, settings.max_body_bytes),
         ],
         exception_handlers={HTTPException: _unroutable},
     )
 
 
+def _sections(dataplane: DataPlane, settings: ApiSettings) -> tuple[Section, ...]:
+    return (
+        Section("OpenAI", ErrorBody, openai.operations(dataplane)),
+        Section("Rerank", ErrorBody, rerank.operations(dataplane)),
+        Section("Anthropic", ErrorReply, anthropic.operations(dataplane)),
+        Section("Open Inference Protocol", OipError, oip.operations(dataplane, settings.server_version)),
+        Section("Probes", OipError, health.operations(dataplane)),
+    )
+
+
 def error_format_of(path: str) -> ErrorFormat:
-    """The format of errors under this path: OpenAI's under ``/v1``, else the Open Inference Protocol's."""
-    return openai_error if path == "/v1" or path.startswith("/v1/") else oip_error
+    """Anthropic's under ``/v1/messages``, OpenAI's elsewhere under ``/v1``, else the Open Inference Protocol's."""
+    if path == "/v1/messages" or path.startswith("/v1/messages/"):
+        return ANTHROPIC_ERRORS
+    return OPENAI_ERRORS if path == "/v1" or path.startswith("/v1/") else OIP_ERRORS
 
 
 async def _unroutable(request: Request, error: Exception) -> Response:
+    call_of(request.scope).tally.error = error
     problem = report(error, request_id_of(request.scope))
     named = replace(problem, message=f"{problem.message}: {request.method} {request.url.path}")
     return respond(named, error_format_of(request.url.path))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TypedDict
+from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from typing_extensions import TypedDict
 
 from deployments.api.http.call import call_of
+from deployments.api.http.operation import Operation
 from deployments.dataplane.operations import DataPlane
 from deployments.routing.states import ModelState
 
@@ -24,6 +25,19 @@ class ModelReadiness(TypedDict):
     reason: str | None
 
 
+class Readiness(TypedDict):
+    """``ready``: every deployed version is."""
+
+    ready: bool
+    models: list[ModelReadiness]
+
+
+class Liveness(TypedDict):
+    """The process answers."""
+
+    status: Literal["ok"]
+
+
 class Health:
     """``/healthz`` and ``/readyz``."""
 
@@ -32,20 +46,25 @@ class Health:
 
     async def alive(self, _: Request) -> Response:
         """200 for as long as the process answers."""
-        return JSONResponse({"status": "ok"})
+        return JSONResponse(Liveness(status="ok"))
 
     async def ready(self, request: Request) -> Response:
-        """200 when every deployed version is ready, else 503; either way, each version's state and reason."""
+        """200 when every version is ready, else 503; with state and reason of those that the caller may use."""
         states = await self._dataplane.states(call_of(request.scope))
-        ready = all(state.ready for state in states)
+        ready = await self._dataplane.all_ready()
         status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
         return JSONResponse({"ready": ready, "models": [_readiness(state) for state in states]}, status)
 
 
-def routes(dataplane: DataPlane) -> list[Route]:
-    """The probes' routes."""
+def operations(dataplane: DataPlane) -> tuple[Operation, ...]:
+    """The probes."""
     health = Health(dataplane)
-    return [Route("/healthz", health.alive), Route("/readyz", health.ready)]
+    return (
+        Operation("GET", "/healthz", health.alive, Liveness),
+        Operation(
+            "GET", "/readyz", health.ready, Readiness, statuses=(HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE)
+        ),
+    )
 
 
 def _readiness(state: ModelState) -> ModelReadiness:

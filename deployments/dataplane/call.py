@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
-from deployments.caller import ANONYMOUS, Caller
+from deployments.dataplane.headers import PRIORITY_HEADER
+from deployments.identity.caller import ANONYMOUS, Caller, Priority
+from deployments.limits.limit_set import Counter
 from models.errors import DeadlineExceededError
 from models.types import VersionId
+
+
+def _ignore(_: object) -> None:
+    """Of a client that cannot be told anything before its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +34,13 @@ class Tally:
 
     ``asked`` is the name in the request, ``version`` the one that answered, ``first_output_at`` a time of the
     event loop's clock. The tokens are those that replicas have counted so far, also of a stream that is cut off.
+    ``num_requests`` to models, ``charges`` are the
+    counters they are charged to. ``rate_limits`` are headers for the response.
+    ``texts`` are prompts and answers, of routes that log them. ``shadow_of`` is the request that this one copies,
+    ``agrees`` whether the answers were the same.
     """
 
+    protocol: str = ""
     operation: str = ""
     asked: str | None = None
     version: VersionId | None = None
@@ -37,8 +48,22 @@ class Tally:
     queue_s: float = 0.0
     engine_s: float = 0.0
     first_output_at: float | None = None
+    num_requests: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cost_nano: int = 0
+    charges: set[Counter] = field(default_factory=set)
+    error: Exception | None = None
+    rate_limits: Mapping[str, str] = field(default_factory=dict)
+    texts: list[tuple[str, str]] = field(default_factory=list)
+    shadow_of: str | None = None
+    agrees: bool | None = None
+
+    def note_answer(self, version: VersionId, now: float) -> None:
+        """A replica has begun to answer."""
+        self.version = version
+        if self.first_output_at is None:
+            self.first_output_at = now
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +71,7 @@ class Call:
     """``timeout_s`` is what the call was given, ``deadline`` when that ends on the event loop's clock.
 
     ``attributes`` are what a route may look at: headers or metadata, their names in lower case. ``user`` is the
-    end user whom the request's body names.
+    end user whom the request's body names. ``tell`` is told, while the call waits, what for.
     """
 
     request_id: str
@@ -57,6 +82,7 @@ class Call:
     attributes: Mapping[str, str] = field(default_factory=dict)
     user: str | None = None
     tally: Tally = field(default_factory=Tally, compare=False)
+    tell: Callable[[object], None] = _ignore
 
     @classmethod
     def start(
@@ -70,11 +96,29 @@ class Call:
         now = asyncio.get_running_loop().time()
         return cls(request_id, timeout_s, now + timeout_s, now, caller, attributes or {})
 
+    @property
+    def priority(self) -> Priority:
+        """A key for batch work stays behind; of the others each request may say that it can wait."""
+        wants_batch = self.attributes.get(PRIORITY_HEADER) == Priority.BATCH
+        return Priority.BATCH if wants_batch else self.caller.priority
+
+    def is_over(self) -> bool:
+        """Whether the deadline has passed."""
+        return asyncio.get_running_loop().time() >= self.deadline
+
+    def telling(self, tell: Callable[[object], None]) -> Call:
+        """The same call, whose client hears by ``tell`` what it waits for."""
+        return replace(self, tell=tell)
+
+    def with_timeout(self, timeout_s: float) -> Call:
+        """The same call with ``timeout_s`` from its start on."""
+        return replace(self, timeout_s=timeout_s, deadline=self.started + timeout_s)
+
     def remaining_s(self) -> float:
         """Seconds until the deadline; DeadlineExceededError when it has passed."""
         remaining = self.deadline - asyncio.get_running_loop().time()
         if remaining <= 0:
-            raise self._exceeded()
+            raise self.exceeded()
         return remaining
 
     def shortened(self, timeout_s: float) -> Call:
@@ -99,13 +143,14 @@ class Call:
         except TimeoutError as error:
             if not scope.expired():
                 raise
-            raise self._exceeded() from error
+            raise self.exceeded() from error
 
     def work_id(self, index: int = 0) -> str:
         """An id for one unit of the call's work; unique even when clients reuse request ids."""
         return f"{self.request_id}-{uuid.uuid4().hex}-{index}"
 
-    def _exceeded(self) -> DeadlineExceededError:
+    def exceeded(self) -> DeadlineExceededError:
+        """The error of a call whose time is up."""
         return DeadlineExceededError(
             f"the request's time limit of {self.timeout_s:g} s passed",
             remedy="ask for less, or allow more seconds with x-request-timeout",

@@ -5,11 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from math import ceil
 
-from deployments.routing.states import ModelState
+from deployments.routing.live_versions import LiveVersions
+from deployments.routing.states import ModelState, Picture
 from models.errors import ModelUnavailableError
+from models.types import VersionId
 
 logger = logging.getLogger("ray.serve")
+
+# A quarter more than the replicas work on: the next requests are there when a place becomes free.
+_AHEAD = 1.25
+# Of a version of which that is not known, as of one that has not been built yet.
+_CONCURRENCY = 32
+_UP = ("ready", "asleep", "starting")
 
 
 class Catalog:
@@ -18,15 +27,30 @@ class Catalog:
     When a poll fails the last picture stays: models that were ready go on being served.
     """
 
-    def __init__(self, fetch: Callable[[], tuple[ModelState, ...]], period_s: float) -> None:
+    def __init__(self, fetch: Callable[[], Picture], period_s: float) -> None:
         self._fetch = fetch
         self._period_s = period_s
-        self._states: tuple[ModelState, ...] = ()
+        self._picture = Picture()
+        self._listeners: list[Callable[[], None]] = []
+        self.live = LiveVersions(())
         self._refreshing: asyncio.Task[None] | None = None
 
     @property
     def states(self) -> tuple[ModelState, ...]:
-        return self._states
+        return self._picture.states
+
+    def capacity(self, state: ModelState) -> int:
+        """How many requests of the version this router replica may have under way: its part of them all."""
+        places = ceil(_AHEAD * _concurrency(state) * max(1, state.num_replicas))
+        return ceil(places / self._picture.num_routers)
+
+    def capacities(self) -> dict[VersionId, int]:
+        """The capacity of each version that is up or on its way; 0 of the others."""
+        return {state.id: self.capacity(state) if state.status in _UP else 0 for state in self.states}
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` after each look at what is live."""
+        self._listeners.append(listener)
 
     async def refresh(self) -> None:
         """Return with a picture that was begun no earlier than the refresh under way.
@@ -48,6 +72,13 @@ class Catalog:
 
     async def _refresh(self) -> None:
         try:
-            self._states = await asyncio.to_thread(self._fetch)
+            self._picture = await asyncio.to_thread(self._fetch)
         except Exception as error:  # whatever the controller's trouble is, the picture stays
             raise ModelUnavailableError(f"Serve does not say what is live: {error}") from error
+        self.live = LiveVersions(self.states)
+        for listener in self._listeners:
+            listener()
+
+
+def _concurrency(state: ModelState) -> int:
+    return (state.card and state.card.max_concurrency) or _CONCURRENCY

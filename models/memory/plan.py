@@ -74,6 +74,11 @@ class MemoryPlan:
         """What the replica's measurements are compared with."""
         return Planned(str(self.id), self.terms, self.budget_bytes, self.host_bytes)
 
+    @property
+    def max_concurrency(self) -> int:
+        """Requests that one replica works on at once."""
+        return self.max_num_seqs if self.engine == "transformers" else self.max_batch_size
+
     def term(self, name: str) -> MemoryTerm:
         """The term called ``name``; KeyError if the plan has none."""
         for term in self.terms:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/openapi.json"})
+
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
@@ -12,7 +14,7 @@ class ApiSettings:
     ``request_timeout_s`` holds for callers that ask for no other, ``max_request_timeout_s`` is the most that they
     may ask for, ``max_body_bytes`` bounds a body before and after decompression. ``server_version`` is what the
     server's metadata says. ``adds_request_id`` is off behind a proxy that puts the request's id into the response
-    by itself, as Ray Serve's do.
+    by itself, as Ray Serve's do. ``public_paths`` need no API key.
     """
 
     request_timeout_s: float = 300.0
@@ -20,3 +22,4 @@ class ApiSettings:
     max_body_bytes: int = 32 * 1024 * 1024
     server_version: str = "0.1.0"
     adds_request_id: bool = True
+    public_paths: frozenset[str] = PUBLIC_PATHS

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from deployments.routing.states import ModelState
+from deployments.routing.states import ModelState, Picture
 from models.types import (
     EmbeddingRequest,
     EmbeddingResult,
@@ -43,13 +43,13 @@ class Cluster:
     error: Exception | None = None
     num_fetches: int = 0
 
-    def fetch(self) -> tuple[ModelState, ...]:
+    def fetch(self) -> Picture:
         self.num_fetches += 1
         if self.error is not None:
             raise self.error
         if self.upcoming:
             self.states = self.upcoming.pop(0)
-        return self.states
+        return Picture(self.states)
 
 
 @dataclass
@@ -77,6 +77,9 @@ class Replica:
             self.ended = True
         return EMBEDDING
 
+    async def wake(self) -> None:
+        await self._answer()
+
     async def infer(self, request: InferRequest) -> tuple[Tensor, ...]:
         try:
             await self._answer()
@@ -102,3 +105,6 @@ class Replicas:
 
     async def client(self, version: VersionId, pool: str | None = None) -> Replica:
         return self[f"{pool}:{version}" if pool else str(version)]
+
+    async def wake(self, version: VersionId, pool: str | None = None) -> None:
+        await (await self.client(version, pool)).wake()

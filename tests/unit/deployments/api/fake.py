@@ -21,6 +21,7 @@ from models.errors import (
     OverloadedError,
     WrongTaskError,
 )
+from models.tools import ToolCallPiece, Tools
 from models.types import (
     Conversation,
     EmbeddingRequest,
@@ -61,19 +62,22 @@ class FakeDataPlane(DataPlane):
     ``adder`` adds; ``broken`` is down.
 
     Words in a prompt make ``echo`` behave: "break" fails there, "forever" never ends, "silent" never begins,
-    "overload" and "crash" fail before the first word. ``num_active`` counts streams from the moment they are
-    handed out, so that one that is never read shows up as one that was never closed.
+    "overload" and "crash" fail before the first word; a word that is a stop string ends the text.
+    ``num_active`` counts streams from the moment they are handed out, so that one that is never read shows up as
+    one that was never closed.
     """
 
     def __init__(self, with_broken: bool = True) -> None:
         self.generations: list[GenerationRequest] = []
         self.timeouts: list[float] = []
+        self.users: list[str | None] = []
         self.num_active = 0
         self._broken = [BROKEN] if with_broken else []
 
     async def generate(self, model: str, request: GenerationRequest, call: Call) -> GenerationStream:
         card = self._card(model, Task.GENERATE)
         self.generations.append(request)
+        self.users.append(call.user)
         self.timeouts.append(call.remaining_s())
         words = _words(request.prompt)
         await self._misbehave(words, call.remaining_s())
@@ -105,13 +109,20 @@ class FakeDataPlane(DataPlane):
         return self._card(model)
 
     async def states(self, call: Call) -> list[ModelState]:
-        ready = [ModelState(card.id, True, "ready") for card in CARDS]
-        return sorted([*ready, *self._broken], key=lambda state: state.id)
+        may_use = call.caller.may_use
+        return [state for state in self._states() if may_use((state.id.name, str(state.id)))]
+
+    async def all_ready(self) -> bool:
+        return all(state.ready for state in self._states())
 
     async def state(self, model: str, call: Call) -> ModelState:
         if model.partition("@")[0] == "broken":
             return BROKEN
         return ModelState(self._card(model).id, True, "ready")
+
+    def _states(self) -> list[ModelState]:
+        ready = [ModelState(card.id, True, "ready") for card in CARDS]
+        return sorted([*ready, *self._broken], key=lambda state: state.id)
 
     def _card(self, model: str, task: Task | None = None) -> ModelCard:
         if model.partition("@")[0] == "broken":
@@ -145,18 +156,37 @@ class FakeDataPlane(DataPlane):
         limit = request.sampling.max_tokens or len(words)
         reason = FinishReason.LENGTH if limit < len(words) else FinishReason.STOP
         try:
-            for word in words[:limit]:
+            if isinstance(request.prompt, Conversation) and request.prompt.tools is not None:
+                async for chunk in _calls(request.prompt.tools, len(words)):
+                    yield chunk
+                return
+            for index, word in enumerate(words[:limit]):
+                if word in request.sampling.stop:
+                    yield GenerationChunk("", FinishReason.STOP, Usage(len(words), index), stop_string=word)
+                    return
                 if word == "break":
                     raise EngineError("the engine broke")
                 if word == "crashlate":
                     raise RuntimeError("the secret cause")
-                yield GenerationChunk(word + " ")
+                yield GenerationChunk(word + " ", num_prompt_tokens=0 if index else len(words))
                 while word == "forever":
                     await asyncio.sleep(0.01)
                     yield GenerationChunk(word + " ")
             yield GenerationChunk("", reason, Usage(len(words), min(limit, len(words))))
         finally:
             self.num_active -= 1
+
+
+async def _calls(tools: Tools, num_words: int) -> AsyncGenerator[GenerationChunk]:
+    """Calls every function with the number of words, its arguments in two parts."""
+    yield GenerationChunk("Let me see. ")
+    for index, function in enumerate(tools.functions):
+        first, second = f'{{"words": {num_words}', "}"
+        yield GenerationChunk(
+            "", tool_calls=(ToolCallPiece(index, "", function.name), ToolCallPiece(index, first))
+        )
+        yield GenerationChunk("", tool_calls=(ToolCallPiece(index, second),))
+    yield GenerationChunk("", FinishReason.TOOL_CALLS, Usage(num_words, len(tools.functions)))
 
 
 def _words(prompt: Prompt) -> list[str]:

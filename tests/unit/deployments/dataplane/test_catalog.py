@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from deployments.dataplane.catalog import Catalog
-from deployments.routing.states import ModelState
+from deployments.routing.states import Picture
 from models.errors import ModelUnavailableError
 from tests.unit.deployments.live_models import Cluster, state
 
@@ -41,11 +41,11 @@ class SlowFetch:
         self.release = threading.Event()
         self.threads: list[threading.Thread] = []
 
-    def __call__(self) -> tuple[ModelState, ...]:
+    def __call__(self) -> Picture:
         self.threads.append(threading.current_thread())
         self.began.set()
         assert self.release.wait(5)
-        return (state("m@1"),)
+        return Picture((state("m@1"),))
 
 
 async def test_a_refresh_brings_the_newest_picture() -> None:

@@ -6,14 +6,19 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
+from random import Random
 
 import pytest
 
-from deployments.caller import Caller
-from deployments.dataplane import operations as dataplane_module
+from deployments.dataplane.build import Patience, Seams, build_dataplane
 from deployments.dataplane.call import Call
 from deployments.dataplane.catalog import Catalog
-from deployments.dataplane.operations import DataPlane, Patience
+from deployments.dataplane.door import OpenDoor
+from deployments.dataplane.operations import DataPlane
+from deployments.dataplane.quotas import NoQuotas
+from deployments.dataplane.traffic import Traffic
+from deployments.dataplane.waking import WakingLimits
+from deployments.identity.caller import Caller
 from deployments.routing.policy import Route, RouterPolicy
 from deployments.routing.states import ModelState
 from models.errors import (
@@ -30,7 +35,11 @@ from tests.unit.deployments.live_models import CHUNKS, EMBEDDING, TENSORS, Clust
 
 GENERATION = GenerationRequest("r", "hello")
 LONG_S = 20.0
-PATIENT = Patience(ready_s=LONG_S, wake_s=LONG_S)
+
+
+def patience(wait_s: float = LONG_S) -> Patience:
+    return Patience(WakingLimits(wait_s=wait_s, poll_s=0.005, progress_s=0.005))
+
 
 Operation = Callable[[DataPlane, Call], Awaitable[object]]
 OPERATIONS: list[Operation] = [
@@ -43,12 +52,6 @@ each_operation = pytest.mark.parametrize("operate", OPERATIONS, ids=["generate",
 
 def a_call(timeout_s: float = LONG_S) -> Call:
     return Call.start("r", timeout_s)
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataplane_module, "_READY_POLL_S", 0.005)
-    monkeypatch.setattr(dataplane_module, "_WATCH_PERIOD_S", 0.005)
 
 
 @pytest.fixture
@@ -72,12 +75,15 @@ async def plane(cluster: Cluster, replicas: Replicas) -> DataPlane:
     return await make_plane(cluster, replicas)
 
 
-async def make_plane(cluster: Cluster, replicas: Replicas, patience: Patience = PATIENT) -> DataPlane:
+async def make_plane(
+    cluster: Cluster, replicas: Replicas, wait_s: float = LONG_S, policy: RouterPolicy | None = None
+) -> DataPlane:
     """A data plane whose picture is the cluster as it is now; what comes later it has to ask for."""
     catalog = Catalog(cluster.fetch, period_s=LONG_S)
     await catalog.refresh()
     cluster.num_fetches = 0
-    return DataPlane(catalog, replicas, RouterPolicy(), patience)
+    traffic = Traffic(asyncio.get_running_loop().time, Random(1))  # noqa: S311
+    return build_dataplane(catalog, Seams(replicas, replicas, NoQuotas(), OpenDoor()), traffic, patience(wait_s))
 
 
 async def change(cluster: Cluster, plane: DataPlane, *states: ModelState) -> None:
@@ -106,7 +112,7 @@ async def test_the_policy_chooses_the_version_and_can_be_changed(cluster: Cluste
     for version in ("m@1", "m@2"):
         replicas[version].answer.set()
     assert (await plane.infer("m", InferRequest(()), a_call()))[0] == VersionId("m", "2")
-    plane.set_policy(RouterPolicy(routes={"m": Route(version="1")}))
+    plane._traffic.set_policy(RouterPolicy(routes={"m": Route(version="1")}))
     assert (await plane.infer("m", InferRequest(()), a_call()))[0] == VersionId("m", "1")
 
 
@@ -143,10 +149,10 @@ async def test_a_starting_model_is_waited_for_no_longer_than_patience_lasts(
     cluster: Cluster, replicas: Replicas, replica: Replica
 ) -> None:
     cluster.states = (state("m@1", "starting", "its replica is loading"),)
-    plane = await make_plane(cluster, replicas, Patience(ready_s=0.05))
+    plane = await make_plane(cluster, replicas, 0.05)
     with pytest.raises(ModelUnavailableError, match="model m@1 is starting: its replica is loading") as refused:
         await plane.infer("m", InferRequest(()), a_call())
-    assert refused.value.retry_after_s == 5
+    assert refused.value.retry_after_s == pytest.approx(10, abs=1)
     assert not replica.called.is_set()
 
 
@@ -180,10 +186,12 @@ async def test_a_sleeping_model_is_woken_by_the_call(cluster: Cluster, replicas:
 async def test_a_model_that_does_not_wake_in_time_is_unavailable(
     cluster: Cluster, replicas: Replicas, replica: Replica
 ) -> None:
-    plane = await make_plane(cluster, replicas, Patience(wake_s=0.05))
+    plane = await make_plane(cluster, replicas, 0.05)
     call = asyncio.create_task(plane.infer("m", InferRequest(()), a_call()))
     await replica.called.wait()
-    await change(cluster, plane, state("m@1", "starting", "its replica is loading"))
+    for _ in range(2):
+        await change(cluster, plane, state("m@1", "starting", "its replica is loading"))
+        await asyncio.sleep(0.06)
     with pytest.raises(ModelUnavailableError, match="its replica is loading"):
         await call
     assert replica.ended
@@ -208,7 +216,7 @@ async def test_a_model_removed_while_it_is_waited_for_is_not_found(
     call = asyncio.create_task(plane.generate("m", GENERATION, a_call()))
     await replica.called.wait()
     await change(cluster, plane)
-    with pytest.raises(ModelNotFoundError, match="model 'm@1' is not deployed"):
+    with pytest.raises(ModelNotFoundError, match="model 'm' is not deployed"):
         await call
     assert replica.ended
 
@@ -224,7 +232,7 @@ async def test_the_deadline_ends_the_call(plane: DataPlane, replica: Replica, op
 async def test_the_deadline_counts_the_wait_for_a_starting_model(cluster: Cluster, replicas: Replicas) -> None:
     cluster.states = (state("m@1", "starting"),)
     plane = await make_plane(cluster, replicas)
-    with pytest.raises(DeadlineExceededError):
+    with pytest.raises(ModelUnavailableError, match="model m@1 is starting"):
         await plane.infer("m", InferRequest(()), a_call(0.05))
 
 

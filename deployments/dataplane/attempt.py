@@ -1,0 +1,118 @@
+"""One request at one version: let in by the limits, up, with a place, and asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from deployments.dataplane.call import Attempt, Call
+from deployments.dataplane.catalog import Catalog
+from deployments.dataplane.clients import ModelClient, ModelClients
+from deployments.dataplane.gate import Entrant, Gate
+from deployments.dataplane.lifelines import Lifelines
+from deployments.dataplane.quotas import Quotas, Spending
+from deployments.dataplane.traffic import Traffic
+from deployments.dataplane.transcript import Transcript
+from deployments.dataplane.waking import Waking
+from deployments.dataplane.work import Session, Work
+from deployments.routing.states import ModelState
+from deployments.routing.table import Destination
+from models.types import VersionId
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """What a request may have to wait for: a replica to be up, a place at it, and its answer."""
+
+    waking: Waking
+    gate: Gate
+    lifelines: Lifelines
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A call on its way to one destination. ``transcript`` gets a copy of the answer, where one is wanted.
+
+    ``end`` is set when the last of the answer has come, or no more of it will.
+    """
+
+    destination: Destination
+    call: Call
+    transcript: Transcript | None = None
+    end: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Asker:
+    """Takes a request to one version and back. One for each router replica."""
+
+    def __init__(
+        self, catalog: Catalog, clients: ModelClients, traffic: Traffic, quotas: Quotas, waits: Waits
+    ) -> None:
+        self._catalog = catalog
+        self._clients = clients
+        self._traffic = traffic
+        self._quotas = quotas
+        self._waits = waits
+
+    async def enter(self, held: AsyncExitStack, errand: Errand, state: ModelState, work: Work[object]) -> Spending:
+        """Wait for a replica and a place at it, which ``held`` gives back together with what was reserved.
+
+        QuotaExceededError, ModelUnavailableError, OverloadedError, DeadlineExceededError; nothing was asked then.
+        """
+        call = errand.call
+        state = await self._waits.waking.until_ready(state, call.deadline, call.tell)
+        most = work.at_most(state.card)
+        spending = await held.enter_async_context(self._quotas.reserve(call, state.id.name, most))
+        place = self._waits.gate.enter(state.id, self._catalog.capacity(state), self._entrant(call))
+        async with call.limit():
+            call.tally.queue_s += await held.enter_async_context(place)
+        return spending
+
+    async def ask(
+        self, held: AsyncExitStack, errand: Errand, state: ModelState, work: Work[Result], spending: Spending
+    ) -> Result:
+        """The answer, or the first part of it; all of ModelClient's errors, and those of ``Lifelines.hold``."""
+        call = errand.call
+        held.callback(self._finish, errand, work, _now())
+        with _noted(call, state.id), self._traffic.attempt(errand.destination, state.id):
+            async with self._waits.lifelines.hold(state.id, call):
+                client: ModelClient = await self._clients.client(state.id, state.pool)
+                result = await work.run(Session(state, client, spending, held, errand.transcript))
+        call.tally.note_answer(state.id, _now())
+        return result
+
+    @staticmethod
+    def _finish(errand: Errand, work: Work[object], began: float) -> None:
+        tally = errand.call.tally
+        tally.engine_s += _now() - began
+        if errand.transcript is not None and errand.destination.route.log_text:
+            tally.texts.append((work.prompt_text(), errand.transcript.text))
+        errand.end.set()
+
+    def _entrant(self, call: Call) -> Entrant:
+        tenant = call.caller.tenant
+        return Entrant(call.priority, tenant, self._traffic.weight_of(tenant), call.deadline)
+
+
+@contextmanager
+def _noted(call: Call, version: VersionId) -> Iterator[None]:
+    """Write the attempt down."""
+    began = _now()
+    outcome = "cancelled"
+    try:
+        yield
+        outcome = "ok"
+    except Exception as error:
+        outcome = type(error).__name__
+        raise
+    finally:
+        call.tally.attempts.append(Attempt(version, outcome, _now() - began))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

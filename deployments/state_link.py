@@ -1,0 +1,130 @@
+"""A router replica's link to the state database: opened when it can be, followed once per second."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deployments.audit.writer import JournalWriter
+from deployments.limits.allowance import Allowance
+from deployments.state.admin_events import claim_unexported
+from deployments.state.bookkeeper import Bookkeeper, Outage
+from deployments.state.database import Database
+from deployments.state.keyring import Keyring
+from deployments.state.keys import read_keys
+from deployments.state.ledger import Ledger
+from models.errors import StateError, StateUnavailableError
+
+logger = logging.getLogger("ray.serve")
+
+_PERIOD_S = 1.0
+_MAX_EVENTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A router replica: its name, in leases and in its journal, whose folder this is; seconds since the epoch."""
+
+    replica: str
+    folder: Path
+    clock: Callable[[], float]
+
+
+class StateLink:
+    """``open_database`` is called in a thread until it succeeds.
+
+    ``on_keys`` hears of the keys when they are known, and whenever they change.
+    """
+
+    def __init__(
+        self,
+        open_database: Callable[[], Database],
+        me: Identity,
+        journal: JournalWriter,
+        allowance: Allowance,
+        on_keys: Callable[[Keyring], None],
+    ) -> None:
+        self._open_database = open_database
+        self._me = me
+        self._journal = journal
+        self._allowance = allowance
+        self._on_keys = on_keys
+        self._bookkeeper: Bookkeeper | None = None
+        self._seen: Mapping[str, int] | None = None
+        self._not_open: Outage | None = None
+
+    @property
+    def outage(self) -> Outage | None:
+        """Since when the database does not answer, and why; None while it does."""
+        return self._bookkeeper.outage if self._bookkeeper else self._not_open
+
+    async def refill(self) -> None:
+        """As Bookkeeper has it; nothing before the database has been opened."""
+        if self._bookkeeper is not None:
+            await self._bookkeeper.refill()
+
+    async def run(self) -> None:
+        """Until cancelled: keep the journal in order, count what is used, and follow what changes."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._tend_journal())
+            database = await self._open()
+            ledger = Ledger(database, self._me.folder, self._me.replica, self._me.clock)
+            self._bookkeeper = Bookkeeper(ledger, self._allowance, self._me.clock, _PERIOD_S)
+            tasks.create_task(self._bookkeeper.run())
+            tasks.create_task(self._watch(database, self._bookkeeper))
+
+    async def close(self) -> None:
+        """Count what is left, give the leases back. When no request is under way any more."""
+        if self._bookkeeper is not None:
+            await self._bookkeeper.close()
+        await asyncio.to_thread(self._journal.close)
+
+    async def _open(self) -> Database:
+        """The database, with its keys read."""
+        while True:
+            try:
+                database = await asyncio.to_thread(self._open_database)
+                await self._read(database)
+            except StateError as error:
+                self._fail(error)
+                await asyncio.sleep(_PERIOD_S)
+            else:
+                self._allowance.outage = self._not_open = None
+                return database
+
+    async def _tend_journal(self) -> None:
+        while True:
+            await asyncio.to_thread(self._journal.tick)
+            await asyncio.sleep(_PERIOD_S)
+
+    async def _watch(self, database: Database, bookkeeper: Bookkeeper) -> None:
+        while True:
+            await asyncio.sleep(_PERIOD_S)
+            revisions = bookkeeper.revisions
+            if revisions == self._seen:
+                continue
+            try:
+                await self._read(database)
+                self._seen = revisions
+            except StateError as error:
+                logger.warning("What changed in the state database is read later: %s", error)
+
+    async def _read(self, database: Database) -> None:
+        self._on_keys(await asyncio.to_thread(self._read_now, database))
+
+    def _read_now(self, database: Database) -> Keyring:
+        """The keys; administrators' changes go into the journal."""
+        with database.transaction() as connection:
+            for event in claim_unexported(connection, _MAX_EVENTS, self._me.clock()):
+                if trouble := self._journal.append(event):
+                    raise StateUnavailableError(f"the audit journal cannot be written: {trouble.reason}")
+            return Keyring(read_keys(connection))
+
+    def _fail(self, error: StateError) -> None:
+        if self._not_open is None:
+            logger.error("The state database cannot be opened; trying on: %s", error)
+            self._not_open = Outage(self._me.clock(), str(error), 0)
+        self._allowance.outage = str(error)
