@@ -39,7 +39,8 @@ def build_app(dataplane: DataPlane, settings: ApiSettings, door: Door | None = N
 
     ``door`` lets calls in and keeps the books; None: everybody comes in.
     """
-    sections = _sections(dataplane, settings)
+    door = door or OpenDoor()
+    sections = _sections(dataplane, settings, door)
     return Starlette(
         routes=[
             *(operation.route() for section in sections for operation in section.operations),
@@ -47,21 +48,21 @@ def build_app(dataplane: DataPlane, settings: ApiSettings, door: Door | None = N
         ],
         middleware=[
             Middleware(RequestIdMiddleware, settings.adds_request_id),
-            Middleware(AccessMiddleware, settings, door or OpenDoor(), error_format_of),
+            Middleware(AccessMiddleware, settings, door, error_format_of),
             Middleware(ErrorMiddleware, error_format_of),
-            Middleware(ConnectionMiddleware, settings.max_body_bytes),
+            Middleware(ConnectionMiddleware, settings.max_body_bytes, settings.is_cancelled),
         ],
         exception_handlers={HTTPException: _unroutable},
     )
 
 
-def _sections(dataplane: DataPlane, settings: ApiSettings) -> tuple[Section, ...]:
+def _sections(dataplane: DataPlane, settings: ApiSettings, door: Door) -> tuple[Section, ...]:
     return (
         Section("OpenAI", ErrorBody, openai.operations(dataplane)),
         Section("Rerank", ErrorBody, rerank.operations(dataplane)),
         Section("Anthropic", ErrorReply, anthropic.operations(dataplane)),
         Section("Open Inference Protocol", OipError, oip.operations(dataplane, settings.server_version)),
-        Section("Probes", OipError, health.operations(dataplane)),
+        Section("Probes", OipError, health.operations(dataplane, door)),
     )
 
 

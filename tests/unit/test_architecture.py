@@ -23,7 +23,9 @@ MODULES = read_modules()
 GRAPH = load_graph(MODULES)
 PACKAGES = sorted(name for name, module in MODULES.items() if module.path.name == "__init__.py")
 
-PROTOCOLS = ("deployments.api.openai", "deployments.api.oip")
+PROTOCOLS = tuple(
+    f"deployments.{name}" for name in ("api.anthropic", "api.oip", "api.openai", "api.rerank", "grpc")
+)
 SERVING = ("ray", "starlette", "fastapi", "uvicorn")
 HEAVY = ("torch", "transformers", "onnxruntime")
 PLANNING = [
@@ -105,7 +107,8 @@ def test_models_know_neither_ray_nor_http() -> None:
 
 
 def test_protocols_know_nothing_of_ray() -> None:
-    assert [module.name for module in inside("deployments.api") if imports_any(module, ("ray",))] == []
+    modules = [*inside("deployments.api"), *inside("deployments.grpc")]
+    assert [module.name for module in modules if imports_any(module, ("ray",))] == []
 
 
 def test_protocols_never_import_each_other() -> None:
@@ -125,7 +128,11 @@ def test_an_optional_package_has_one_adapter(package: str) -> None:
 
 @pytest.mark.parametrize(
     ("loaded", "unwanted"),
-    [(PLANNING, (*HEAVY, "ray")), (["deployments.api.app"], (*HEAVY, "ray")), (BUILDING, HEAVY)],
+    [
+        (PLANNING, (*HEAVY, "ray")),
+        (["deployments.api.app", "deployments.grpc.servicer"], (*HEAVY, "ray")),
+        (BUILDING, HEAVY),
+    ],
     ids=["planning", "protocols", "building"],
 )
 def test_what_only_plans_or_speaks_loads_nothing_heavy(loaded: list[str], unwanted: tuple[str, ...]) -> None:

@@ -16,12 +16,14 @@ class ConnectionMiddleware:
     """Reads the body, then runs the application in a task that is cancelled when the client goes away.
 
     A plain ASGI server reports that by ``http.disconnect``; Ray Serve cancels the task that runs this. Both reach
-    the application as one thing, the cancellation of its task, whether or not it has begun to answer.
+    the application as one thing, the cancellation of its task, whether or not it has begun to answer. Where the
+    server cancels (``is_cancelled``), nobody has to listen for the client's going.
     """
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, is_cancelled: bool = False) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._is_cancelled = is_cancelled
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -31,7 +33,19 @@ class ConnectionMiddleware:
                 body = await read_body(Headers(scope=scope), receive, self._max_body_bytes)
         except ClientDisconnect:
             return None
+        if self._is_cancelled:
+            return await self._app(scope, _replayed(body, receive), send)
         return await _Connection(body, receive, send).run(self._app, scope)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """What has been read already, and then what comes after it."""
+    unread = [body]
+
+    async def replay() -> Message:
+        return {"type": "http.request", "body": unread.pop(), "more_body": False} if unread else await receive()
+
+    return replay
 
 
 class _Connection:

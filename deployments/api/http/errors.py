@@ -12,11 +12,15 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from models.errors import (
+    AuthenticationError,
     DeadlineExceededError,
     InvalidRequestError,
     ModelNotFoundError,
     ModelUnavailableError,
     OverloadedError,
+    PermissionDeniedError,
+    QuotaExceededError,
+    StateUnavailableError,
     StowageError,
 )
 
@@ -24,9 +28,13 @@ logger = logging.getLogger(__name__)
 
 _STATUS: Mapping[type[BaseException], HTTPStatus] = {
     InvalidRequestError: HTTPStatus.BAD_REQUEST,
+    AuthenticationError: HTTPStatus.UNAUTHORIZED,
+    PermissionDeniedError: HTTPStatus.FORBIDDEN,
     ModelNotFoundError: HTTPStatus.NOT_FOUND,
+    QuotaExceededError: HTTPStatus.TOO_MANY_REQUESTS,
     OverloadedError: HTTPStatus.TOO_MANY_REQUESTS,
     ModelUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    StateUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
     DeadlineExceededError: HTTPStatus.GATEWAY_TIMEOUT,
     StowageError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
@@ -34,16 +42,29 @@ _STATUS: Mapping[type[BaseException], HTTPStatus] = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error, ready to be put into a protocol's words. ``kind`` is the class it came from."""
+    """An error, ready to be put into a protocol's words. ``kind`` is the class it came from.
 
+    ``is_budget``: a limit of a day or month is used up, so that trying again soon is of no use.
+    """
+
+    request_id: str
     status: int
     message: str
     kind: type[Exception]
     param: str | None = None
+    is_budget: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-ErrorFormat = Callable[[Problem], Mapping[str, object]]
+@dataclass(frozen=True, slots=True)
+class ErrorFormat:
+    """A protocol's words for problems; ``statuses``: the kinds of error for which it has a status of its own."""
+
+    body: Callable[[Problem], Mapping[str, object]]
+    statuses: Mapping[type[Exception], int] = field(default_factory=dict)
+
+    def status(self, problem: Problem) -> int:
+        return self.statuses.get(problem.kind, problem.status)
 
 
 def report(error: Exception, request_id: str) -> Problem:
@@ -59,28 +80,45 @@ def report(error: Exception, request_id: str) -> Problem:
 
 def respond(problem: Problem, error_format: ErrorFormat) -> Response:
     """The whole response for a problem that came before any output."""
-    return JSONResponse(error_format(problem), problem.status, dict(problem.headers))
+    return JSONResponse(error_format.body(problem), error_format.status(problem), dict(problem.headers))
 
 
 def _problem(error: Exception, request_id: str) -> Problem:
     if isinstance(error, StowageError):
-        return _deliberate(error)
+        return _deliberate(error, request_id)
     if isinstance(error, HTTPException):
-        return Problem(error.status_code, error.detail, HTTPException, headers=error.headers or {})
+        return Problem(request_id, error.status_code, error.detail, HTTPException, headers=error.headers or {})
     message = f"internal error; the server's log has the details of request {request_id}"
-    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, message, type(error))
+    return Problem(request_id, HTTPStatus.INTERNAL_SERVER_ERROR, message, type(error))
 
 
-def _deliberate(error: StowageError) -> Problem:
-    status = next(_STATUS[cls] for cls in type(error).__mro__ if cls in _STATUS)
+def _deliberate(error: StowageError, request_id: str) -> Problem:
     return Problem(
-        status=status,
+        request_id,
+        status=next(_STATUS[cls] for cls in type(error).__mro__ if cls in _STATUS),
         message=str(error),
         kind=type(error),
         param=error.param if isinstance(error, InvalidRequestError) else None,
-        headers=_retry_after(error.retry_after_s) if isinstance(error, ModelUnavailableError) else {},
+        is_budget=isinstance(error, QuotaExceededError) and error.is_budget,
+        headers=_headers(error),
     )
 
 
+def _headers(error: StowageError) -> Mapping[str, str]:
+    match error:
+        case AuthenticationError():
+            return {"WWW-Authenticate": "Bearer"}
+        case QuotaExceededError(is_budget=True):
+            return {**_retry_after(error.retry_after_s), "x-should-retry": "false"}
+        case ModelUnavailableError() | QuotaExceededError():
+            return _retry_after(error.retry_after_s)
+        case _:
+            return {}
+
+
 def _retry_after(seconds: float) -> Mapping[str, str]:
-    return {"Retry-After": str(max(1, math.ceil(seconds)))}
+    """Whole seconds as HTTP has them, and milliseconds, which OpenAI's and Anthropic's clients prefer."""
+    return {
+        "Retry-After": str(max(1, math.ceil(seconds))),
+        "retry-after-ms": str(max(1, math.ceil(seconds * 1000))),
+    }

@@ -6,12 +6,13 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deployments.dataplane.call import Call
 from deployments.dataplane.operations import DataPlane
 from models.errors import EngineError
-from models.types import GenerationChunk, GenerationRequest, Prompt, SamplingParams, VersionId
+from models.tools import ToolCallPiece
+from models.types import GenerationChunk, GenerationRequest, Grammar, Prompt, SamplingParams, Usage, VersionId
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +26,15 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """A whole generation; ``last`` is its last chunk, which has the finish reason and the usage."""
+    """A whole generation; ``last`` is its last chunk, which has the finish reason and the usage.
+
+    ``tool_calls`` has one piece for each call, with all its arguments.
+    """
 
     version: VersionId
     text: str
     last: GenerationChunk
+    tool_calls: tuple[ToolCallPiece, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,14 @@ class Order:
     model: str
     prompts: tuple[Prompt, ...]
     sampling: SamplingParams
+    grammar: Grammar | None = None
+
+
+def usage_of(last: GenerationChunk) -> Usage:
+    """The token counts of a whole generation, by its last chunk; EngineError for a chunk that is no last one."""
+    if last.usage is None:
+        raise EngineError("a generation ended without its token counts")
+    return last.usage
 
 
 _Item = Piece | asyncio.Task[None]
@@ -134,7 +147,7 @@ async def _one_version(dataplane: DataPlane, order: Order, call: Call) -> str:
 
 def _requests(order: Order, call: Call) -> list[GenerationRequest]:
     return [
-        GenerationRequest(call.work_id(index), prompt, order.sampling)
+        GenerationRequest(call.work_id(index), prompt, order.sampling, order.grammar)
         for index, prompt in enumerate(order.prompts)
     ]
 
@@ -160,4 +173,12 @@ async def _pump(
 
 def _join(pieces: list[Piece]) -> Generated:
     text = "".join(piece.chunk.text for piece in pieces)
-    return Generated(pieces[-1].version, text, pieces[-1].chunk)
+    return Generated(pieces[-1].version, text, pieces[-1].chunk, _whole_calls(pieces))
+
+
+def _whole_calls(pieces: list[Piece]) -> tuple[ToolCallPiece, ...]:
+    calls: dict[int, ToolCallPiece] = {}
+    for part in (part for piece in pieces for part in piece.chunk.tool_calls):
+        begun = calls.get(part.index)
+        calls[part.index] = part if begun is None else replace(begun, arguments=begun.arguments + part.arguments)
+    return tuple(calls.values())

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import TypeVar, get_args
+from typing import Annotated, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, ValidationError, WithJsonSchema
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from models.errors import InvalidRequestError, UnsupportedOptionError
@@ -42,7 +43,22 @@ def only(*neutral: JsonValue) -> BeforeValidator:
             usable = " or ".join(json.dumps(other) for other in neutral)
             raise PydanticCustomError(_UNSUPPORTED, "{usable}", {"usable": usable})
 
-    return BeforeValidator(check)
+    schema = WithJsonSchema({"enum": [None, *neutral]})
+    return BeforeValidator(check, json_schema_input_type=Annotated[object, schema])
+
+
+def string_or_list(as_item: Callable[[str], object], written: object) -> BeforeValidator:
+    """A field that holds several items, for which a string may stand: it is one of them, as ``as_item`` writes it.
+
+    ``written`` is the type of what callers send, for the field's JSON schema.
+    """
+
+    def listed(value: object) -> object:
+        if isinstance(value, str):
+            return (as_item(value),)
+        return tuple(value) if isinstance(value, list) else value
+
+    return BeforeValidator(listed, json_schema_input_type=written)
 
 
 def _same(value: object, other: JsonValue) -> bool:
@@ -81,8 +97,12 @@ def _unknown_field(model: type[WireModel], loc: Sequence[int | str], param: str 
 def _fields_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
     for step in path:
         if isinstance(step, str):
-            model = next(_models_in(model.model_fields[step].annotation))
-    return list(model.model_fields)
+            model = next(_models_in(_wire_fields(model)[step].annotation))
+    return list(_wire_fields(model))
+
+
+def _wire_fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _models_in(annotation: object) -> Iterator[type[BaseModel]]:

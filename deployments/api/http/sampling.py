@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -24,6 +25,16 @@ def _stop_strings(value: object) -> tuple[str, ...]:
     return tuple(strings)
 
 
+NonEmpty = Annotated[str, Field(min_length=1)]
+StopStrings = Annotated[
+    tuple[str, ...],
+    BeforeValidator(
+        _stop_strings,
+        json_schema_input_type=NonEmpty | Annotated[list[NonEmpty], Field(max_length=MAX_STOP_STRINGS)] | None,
+    ),
+]
+
+
 class SamplingFields(WireModel):
     """How to choose tokens; absent and null fields take the defaults of SamplingParams.
 
@@ -34,17 +45,28 @@ class SamplingFields(WireModel):
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
     top_k: int | None = Field(default=None, ge=-1)
-    stop: Annotated[tuple[str, ...], BeforeValidator(_stop_strings)] = ()
+    stop: StopStrings = ()
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
 
     def sampling(self, max_tokens: int | None) -> SamplingParams:
         """The engine's parameters, with the protocol's own limit of tokens."""
-        defaults = SamplingParams()
-        return SamplingParams(
-            max_tokens=max_tokens,
-            temperature=defaults.temperature if self.temperature is None else self.temperature,
-            top_p=defaults.top_p if self.top_p is None else self.top_p,
-            top_k=max(0, self.top_k or 0),
-            stop=self.stop,
-            seed=self.seed,
-        )
+        chosen = sampling(max_tokens, self.temperature, self.top_p, self.top_k, self.stop)
+        return replace(chosen, seed=self.seed)
+
+
+def sampling(
+    max_tokens: int | None,
+    temperature: float | None,
+    top_p: float | None,
+    top_k: int | None = None,
+    stop: tuple[str, ...] = (),
+) -> SamplingParams:
+    """The engine's parameters, with its defaults for what is None."""
+    defaults = SamplingParams()
+    return SamplingParams(
+        max_tokens=max_tokens,
+        temperature=defaults.temperature if temperature is None else temperature,
+        top_p=defaults.top_p if top_p is None else top_p,
+        top_k=max(0, top_k or 0),
+        stop=stop,
+    )

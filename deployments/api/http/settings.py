@@ -14,7 +14,8 @@ class ApiSettings:
     ``request_timeout_s`` holds for callers that ask for no other, ``max_request_timeout_s`` is the most that they
     may ask for, ``max_body_bytes`` bounds a body before and after decompression. ``server_version`` is what the
     server's metadata says. ``adds_request_id`` is off behind a proxy that puts the request's id into the response
-    by itself, as Ray Serve's do. ``public_paths`` need no API key.
+    by itself, as Ray Serve's do; ``is_cancelled`` is on where the server cancels a request whose client has gone,
+    as Serve does too. ``public_paths`` need no API key.
     """
 
     request_timeout_s: float = 300.0
@@ -22,4 +23,5 @@ class ApiSettings:
     max_body_bytes: int = 32 * 1024 * 1024
     server_version: str = "0.1.0"
     adds_request_id: bool = True
+    is_cancelled: bool = False
     public_paths: frozenset[str] = PUBLIC_PATHS

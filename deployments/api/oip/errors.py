@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing_extensions import TypedDict
 
-from deployments.api.http.errors import Problem
+from deployments.api.http.errors import ErrorFormat, Problem
 
 
-class ErrorBody(TypedDict):
+class OipError(TypedDict):
     """What every failed call returns."""
 
     error: str
 
 
-def error_body(problem: Problem) -> ErrorBody:
+def error_body(problem: Problem) -> OipError:
     """The body, or the stream's last event, for a problem."""
-    return ErrorBody(error=problem.message)
+    return OipError(error=problem.message)
+
+
+OIP_ERRORS = ErrorFormat(error_body)

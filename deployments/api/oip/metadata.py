@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TypedDict
+from typing import NotRequired
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from typing_extensions import TypedDict
 
 from deployments.api.http.call import call_of
 from deployments.api.http.parsing import parse
@@ -19,12 +20,44 @@ from models.types import TensorSpec
 EXTENSIONS = ("binary_tensor_data", "generate", "model_repository(index)")
 
 
+class ServerMetadata(TypedDict):
+    """What the server is."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class ServerLive(TypedDict):
+    """The process answers."""
+
+    live: bool
+
+
+class Ready(TypedDict):
+    """Of the whole server, or of the version that is named."""
+
+    name: NotRequired[str]
+    version: NotRequired[str]
+    ready: bool
+
+
 class TensorMetadata(TypedDict):
     """A tensor that a model takes or gives; -1 marks a dimension that varies."""
 
     name: str
     datatype: str
     shape: list[int]
+
+
+class ModelMetadata(TypedDict):
+    """What a model is; ``platform`` is its engine."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
 
 
 class IndexEntry(TypedDict):
@@ -45,20 +78,21 @@ class MetadataEndpoint:
 
     async def server(self, _: Request) -> Response:
         """Name, version and extensions."""
-        return JSONResponse({"name": "stowage", "version": self._server_version, "extensions": EXTENSIONS})
+        server = ServerMetadata(name="stowage", version=self._server_version, extensions=list(EXTENSIONS))
+        return JSONResponse(server)
 
     async def live(self, _: Request) -> Response:
         """200 for as long as the process answers."""
-        return JSONResponse({"live": True})
+        return JSONResponse(ServerLive(live=True))
 
-    async def ready(self, request: Request) -> Response:
+    async def ready(self, _: Request) -> Response:
         """200 when every deployed version is ready, else 503."""
-        return _readiness({}, all(state.ready for state in await self._dataplane.states(call_of(request.scope))))
+        return _readiness(Ready(ready=await self._dataplane.all_ready()))
 
     async def model_ready(self, request: Request) -> Response:
         """200 when the version that the path resolves to is ready, else 503."""
         state = await self._dataplane.state(target(request), call_of(request.scope))
-        return _readiness({"name": state.id.name, "version": state.id.version}, state.ready)
+        return _readiness(Ready(name=state.id.name, version=state.id.version, ready=state.ready))
 
     async def model(self, request: Request) -> Response:
         """The model's ready versions, engine and tensors."""
@@ -67,13 +101,13 @@ class MetadataEndpoint:
         cards = await self._dataplane.cards(call)
         versions = [other.id.version for other in cards if other.id.name == card.id.name]
         return JSONResponse(
-            {
-                "name": card.id.name,
-                "versions": versions,
-                "platform": card.engine,
-                "inputs": [_tensor(spec) for spec in card.inputs],
-                "outputs": [_tensor(spec) for spec in card.outputs],
-            }
+            ModelMetadata(
+                name=card.id.name,
+                versions=versions,
+                platform=card.engine,
+                inputs=[_tensor(spec) for spec in card.inputs],
+                outputs=[_tensor(spec) for spec in card.outputs],
+            )
         )
 
     async def index(self, request: Request) -> Response:
@@ -84,8 +118,8 @@ class MetadataEndpoint:
         return JSONResponse([_index_entry(state) for state in states if state.ready or not ready_only])
 
 
-def _readiness(subject: dict[str, str], ready: bool) -> Response:
-    return JSONResponse({**subject, "ready": ready}, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
+def _readiness(ready: Ready) -> Response:
+    return JSONResponse(ready, HTTPStatus.OK if ready["ready"] else HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 def _tensor(spec: TensorSpec) -> TensorMetadata:

@@ -2,38 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from http import HTTPStatus
 
-from starlette.requests import Request
-from starlette.routing import Route
-from starlette.types import ASGIApp
-
-from deployments.api.oip.generate import GenerateEndpoint
+from deployments.api.http.operation import Operation
+from deployments.api.oip.errors import OipError
+from deployments.api.oip.generate import GenerateBody, GenerateEndpoint, GenerateReply
 from deployments.api.oip.infer import InferEndpoint
-from deployments.api.oip.metadata import MetadataEndpoint
+from deployments.api.oip.metadata import (
+    IndexEntry,
+    MetadataEndpoint,
+    ModelMetadata,
+    Ready,
+    ServerLive,
+    ServerMetadata,
+)
+from deployments.api.oip.schemas import IndexBody, InferBody
+from deployments.api.oip.wire import InferReply
 from deployments.dataplane.operations import DataPlane
 
-Endpoint = Callable[[Request], Coroutine[None, None, ASGIApp]]
+_MODEL = "/v2/models/{model}"
+_READINESS = (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-def routes(dataplane: DataPlane, server_version: str) -> list[Route]:
-    """The routes under ``/v2``."""
+def operations(dataplane: DataPlane, server_version: str) -> tuple[Operation, ...]:
+    """What is served under ``/v2``."""
     metadata = MetadataEndpoint(dataplane, server_version)
+    index = metadata.index
+    return (
+        Operation("GET", "/v2", metadata.server, ServerMetadata),
+        Operation("GET", "/v2/health/live", metadata.live, ServerLive),
+        Operation("GET", "/v2/health/ready", metadata.ready, Ready, statuses=_READINESS),
+        Operation("POST", "/v2/repository/index", index, list[IndexEntry], IndexBody, body_required=False),
+        *(each for of_model in _of_a_model(dataplane, metadata) for each in (of_model, _with_version(of_model))),
+    )
+
+
+def _of_a_model(dataplane: DataPlane, metadata: MetadataEndpoint) -> tuple[Operation, ...]:
     generate = GenerateEndpoint(dataplane)
-    return [
-        Route("/v2", metadata.server),
-        Route("/v2/health/live", metadata.live),
-        Route("/v2/health/ready", metadata.ready),
-        Route("/v2/repository/index", metadata.index, methods=["POST"]),
-        *_of_model("", metadata.model, "GET"),
-        *_of_model("/ready", metadata.model_ready, "GET"),
-        *_of_model("/infer", InferEndpoint(dataplane).infer, "POST"),
-        *_of_model("/generate", generate.generate, "POST"),
-        *_of_model("/generate_stream", generate.generate_stream, "POST"),
-    ]
+    infer = InferEndpoint(dataplane).infer
+    stream = generate.generate_stream
+    return (
+        Operation("GET", _MODEL, metadata.model, ModelMetadata),
+        Operation("GET", f"{_MODEL}/ready", metadata.model_ready, Ready, statuses=_READINESS),
+        Operation("POST", f"{_MODEL}/infer", infer, InferReply, InferBody, binary=True),
+        Operation("POST", f"{_MODEL}/generate", generate.generate, GenerateReply, GenerateBody),
+        Operation("POST", f"{_MODEL}/generate_stream", stream, None, GenerateBody, event=GenerateReply | OipError),
+    )
 
 
-def _of_model(action: str, endpoint: Endpoint, method: str) -> list[Route]:
-    """The route of an action on a model, and the same with its version."""
-    paths = (f"/v2/models/{{model}}{action}", f"/v2/models/{{model}}/versions/{{version}}{action}")
-    return [Route(path, endpoint, methods=[method]) for path in paths]
+def _with_version(operation: Operation) -> Operation:
+    return replace(operation, path=operation.path.replace(_MODEL, f"{_MODEL}/versions/{{version}}"))

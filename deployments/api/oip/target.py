@@ -4,19 +4,9 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-from models.errors import InvalidRequestError
+from deployments.oip.target import target_of
 
 
 def target(request: Request) -> str:
-    """The data plane's word for ``/v2/models/{model}[/versions/{version}]``.
-
-    The model may be ``name@version``; InvalidRequestError when that contradicts the path's own version.
-    """
-    model: str = request.path_params["model"]
-    version: str | None = request.path_params.get("version")
-    name, separator, named_version = model.partition("@")
-    if version is None:
-        return model
-    if separator and named_version != version:
-        raise InvalidRequestError(f"{model!r} contradicts the path's version {version!r}", param="version")
-    return f"{name}@{version}"
+    """The data plane's word for ``/v2/models/{model}[/versions/{version}]``; InvalidRequestError as target_of."""
+    return target_of(request.path_params["model"], request.path_params.get("version"))

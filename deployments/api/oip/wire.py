@@ -6,14 +6,15 @@ The header Inference-Header-Content-Length says where the JSON ends; without it 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NotRequired, TypedDict
+from typing import NotRequired
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
+from typing_extensions import TypedDict
 
 from deployments.api.http.parsing import parse
 from deployments.api.oip.schemas import InferBody, InputTensor
-from deployments.api.oip.tensors import from_binary, from_json, to_binary, to_json
+from deployments.oip.tensors import from_binary, from_json, to_binary, to_json
 from models.errors import InvalidRequestError
 from models.types import Tensor, VersionId
 

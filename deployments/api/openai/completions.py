@@ -8,6 +8,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
+from typing_extensions import TypedDict
 
 from deployments.api.http.call import call_of
 from deployments.api.http.generation import Order, Piece, collect
@@ -34,7 +35,17 @@ class CompletionRequest(GenerationFields):
 
     def order(self) -> Order:
         """What the data plane is asked to do."""
-        return Order(self.model, self.prompt, self.sampling(self.max_tokens or DEFAULT_MAX_TOKENS))
+        sampling = self.sampling(self.max_tokens or DEFAULT_MAX_TOKENS)
+        return Order(self.model, self.prompt, sampling, self.grammar())
+
+
+class TextChoice(TypedDict):
+    """A text, or the next part of one; the last part says why it ended."""
+
+    index: int
+    text: str
+    logprobs: None
+    finish_reason: str | None
 
 
 class CompletionEndpoint:
@@ -46,7 +57,7 @@ class CompletionEndpoint:
     async def create(self, request: Request) -> ASGIApp:
         """Continue every prompt, whole or as a stream."""
         body = parse(CompletionRequest, await request.body())
-        call = call_of(request.scope)
+        call = call_of(request.scope).for_user(body.user)
         frame = Frame.new("cmpl", "text_completion")
         if body.stream:
             encoder = ChunkEncoder(frame, body.include_usage, _chunk_choice)
@@ -56,9 +67,9 @@ class CompletionEndpoint:
         return JSONResponse(whole_reply(frame, results, choices))
 
 
-def _choice(index: int, text: str, finish_reason: str | None) -> dict[str, object]:
-    return {"index": index, "text": text, "logprobs": None, "finish_reason": finish_reason}
+def _choice(index: int, text: str, finish_reason: str | None) -> TextChoice:
+    return TextChoice(index=index, text=text, logprobs=None, finish_reason=finish_reason)
 
 
-def _chunk_choice(piece: Piece, _: bool) -> dict[str, object]:
+def _chunk_choice(piece: Piece, _: bool) -> TextChoice:
     return _choice(piece.index, piece.chunk.text, piece.chunk.finish_reason)

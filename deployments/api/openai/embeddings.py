@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
-from typing import Literal, TypedDict
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from typing_extensions import TypedDict
 
 from deployments.api.http.call import call_of
 from deployments.api.http.parsing import WireModel, parse
@@ -40,6 +41,22 @@ class Embedding(TypedDict):
     embedding: list[float] | str
 
 
+class EmbeddingUsage(TypedDict):
+    """Token counts."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingList(TypedDict):
+    """The vectors of all inputs, in order."""
+
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: EmbeddingUsage
+
+
 class EmbeddingEndpoint:
     """Answers embedding calls."""
 
@@ -49,7 +66,7 @@ class EmbeddingEndpoint:
     async def create(self, request: Request) -> Response:
         """One vector for each input, in order."""
         body = parse(EmbeddingBody, await request.body())
-        call = call_of(request.scope)
+        call = call_of(request.scope).for_user(body.user)
         model = body.model
         if body.dimensions is not None:
             model = await self._with_dimensions(model, body.dimensions, call)
@@ -68,19 +85,20 @@ class EmbeddingEndpoint:
         return str(card.id)
 
 
-def _reply(version: VersionId, result: EmbeddingResult, encoding: str) -> dict[str, object]:
+def _reply(version: VersionId, result: EmbeddingResult, encoding: str) -> EmbeddingList:
     if not np.isfinite(result.vectors).all():
         raise EngineError(f"{version} computed a vector with NaN or infinity in it")
     encode = _base64 if encoding == "base64" else _floats
-    return {
-        "object": "list",
-        "data": [
+    usage = result.usage
+    return EmbeddingList(
+        object="list",
+        data=[
             Embedding(object="embedding", index=index, embedding=encode(vector))
             for index, vector in enumerate(result.vectors)
         ],
-        "model": str(version),
-        "usage": {"prompt_tokens": result.usage.prompt_tokens, "total_tokens": result.usage.total_tokens},
-    }
+        model=str(version),
+        usage=EmbeddingUsage(prompt_tokens=usage.prompt_tokens, total_tokens=usage.total_tokens),
+    )
 
 
 def _floats(vector: npt.NDArray[np.float32]) -> list[float]:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypedDict
+from http import HTTPStatus
 
-from deployments.api.http.errors import Problem
+from typing_extensions import TypedDict
+
+from deployments.api.http.errors import ErrorFormat, Problem
 from models.errors import (
+    AuthenticationError,
     ContextLengthError,
     DeadlineExceededError,
     EngineError,
     ModelNotFoundError,
     ModelUnavailableError,
     OverloadedError,
+    PermissionDeniedError,
+    QuotaExceededError,
+    StateUnavailableError,
     UnsupportedOptionError,
     WrongTaskError,
 )
@@ -21,12 +27,19 @@ _CODE: Mapping[type[BaseException], str] = {
     ContextLengthError: "context_length_exceeded",
     UnsupportedOptionError: "unsupported_parameter",
     WrongTaskError: "wrong_task",
+    AuthenticationError: "invalid_api_key",
+    PermissionDeniedError: "insufficient_permissions",
     ModelNotFoundError: "model_not_found",
+    QuotaExceededError: "rate_limit_exceeded",
     OverloadedError: "overloaded",
     ModelUnavailableError: "model_unavailable",
+    StateUnavailableError: "state_unavailable",
     DeadlineExceededError: "deadline_exceeded",
     EngineError: "engine_error",
 }
+
+
+_BUDGET = "insufficient_quota"
 
 
 class ErrorDetail(TypedDict):
@@ -49,14 +62,25 @@ def error_body(problem: Problem) -> ErrorBody:
     return ErrorBody(
         error=ErrorDetail(
             message=problem.message,
-            type=_type(problem.status),
+            type=_type(problem),
             param="model" if issubclass(problem.kind, ModelNotFoundError) else problem.param,
-            code=next((_CODE[cls] for cls in problem.kind.__mro__ if cls in _CODE), None),
+            code=_code(problem),
         )
     )
 
 
-def _type(status: int) -> str:
-    if status == 429:
+OPENAI_ERRORS = ErrorFormat(error_body)
+
+
+def _type(problem: Problem) -> str:
+    if problem.is_budget:
+        return _BUDGET
+    if problem.status == HTTPStatus.TOO_MANY_REQUESTS:
         return "rate_limit_error"
-    return "invalid_request_error" if status < 500 else "server_error"
+    return "invalid_request_error" if problem.status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
+
+
+def _code(problem: Problem) -> str | None:
+    if problem.is_budget:
+        return _BUDGET
+    return next((_CODE[cls] for cls in problem.kind.__mro__ if cls in _CODE), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 TextOrTokens = str | tuple[int, ...]
@@ -28,5 +28,8 @@ def _input(value: object) -> TextOrTokens | None:
     return value if isinstance(value, str) else None
 
 
-Inputs = Annotated[tuple[TextOrTokens, ...], BeforeValidator(_inputs)]
+_Tokens = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+_Written = str | _Tokens | Annotated[list[str | _Tokens], Field(min_length=1)]
+
+Inputs = Annotated[tuple[TextOrTokens, ...], BeforeValidator(_inputs, json_schema_input_type=_Written)]
 """A string, strings, token ids or lists of token ids; always a tuple of single inputs once it is read."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Literal, TypedDict
+from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from typing_extensions import TypedDict
 
 from deployments.api.http.call import call_of
 from deployments.dataplane.operations import DataPlane
@@ -21,6 +22,13 @@ class Model(TypedDict):
     owned_by: Literal["stowage"]
 
 
+class ModelList(TypedDict):
+    """Every name that can be called now."""
+
+    object: Literal["list"]
+    data: list[Model]
+
+
 class ModelsEndpoint:
     """Lists what can be called now."""
 
@@ -32,10 +40,10 @@ class ModelsEndpoint:
         versions: defaultdict[str, list[Model]] = defaultdict(list)
         for card in await self._dataplane.cards(call_of(request.scope)):
             versions[card.id.name].append(_model(str(card.id), card.created_unix_s))
-        models = []
+        models: list[Model] = []
         for name, listed in versions.items():
             models += [_model(name, max(version["created"] for version in listed)), *listed]
-        return JSONResponse({"object": "list", "data": models})
+        return JSONResponse(ModelList(object="list", data=models))
 
     async def show(self, request: Request) -> Response:
         """One model, by name or ``name@version``."""

@@ -8,7 +8,9 @@ from pydantic import model_validator
 
 from deployments.api.http.parsing import WireModel, only
 from deployments.api.http.sampling import SamplingFields
+from deployments.api.openai.structured import StructuredOutputs
 from models.errors import InvalidRequestError
+from models.types import Grammar
 
 
 class StreamOptions(WireModel):
@@ -24,6 +26,7 @@ class GenerationFields(SamplingFields):
     model: str
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    structured_outputs: StructuredOutputs | None = None
 
     user: str | None = None
     metadata: dict[str, str] | None = None
@@ -43,3 +46,7 @@ class GenerationFields(SamplingFields):
     def include_usage(self) -> bool:
         """Whether a stream ends with its token counts."""
         return self.stream_options is not None and self.stream_options.include_usage
+
+    def grammar(self) -> Grammar | None:
+        """What the text has to match, by ``structured_outputs``."""
+        return None if self.structured_outputs is None else self.structured_outputs.grammar()

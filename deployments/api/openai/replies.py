@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Generic, NotRequired, TypeVar
+
+from typing_extensions import TypedDict
 
 from deployments.api.http.errors import Problem
 from deployments.api.http.generation import Generated, Piece
 from deployments.api.http.sse import event
 from deployments.api.openai.errors import error_body
 from models.types import GenerationChunk
+
+STREAM_END = "[DONE]"
+
+Choice = TypeVar("Choice")
 
 
 class UsageBody(TypedDict):
@@ -23,15 +29,15 @@ class UsageBody(TypedDict):
     total_tokens: int
 
 
-class Reply(TypedDict, total=False):
+class Reply(TypedDict, Generic[Choice]):
     """A response, or one chunk of a stream. ``usage`` is absent from streams that did not ask for it."""
 
     id: str
     object: str
     created: int
     model: str
-    choices: Sequence[Mapping[str, object]]
-    usage: UsageBody | None
+    choices: Sequence[Choice]
+    usage: NotRequired[UsageBody | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +53,12 @@ class Frame:
         """A reply with a new id that begins now."""
         return cls(f"{prefix}-{uuid.uuid4().hex}", kind, int(time.time()))
 
-    def reply(self, model: str, choices: Sequence[Mapping[str, object]]) -> Reply:
+    def reply(self, model: str, choices: Sequence[Choice]) -> Reply[Choice]:
         """A reply with these choices."""
         return Reply(id=self.id, object=self.kind, created=self.created, model=model, choices=choices)
 
 
-def whole_reply(frame: Frame, results: Sequence[Generated], choices: Sequence[Mapping[str, object]]) -> Reply:
+def whole_reply(frame: Frame, results: Sequence[Generated], choices: Sequence[Choice]) -> Reply[Choice]:
     """The response to a call that does not stream."""
     reply = frame.reply(str(results[0].version), choices)
     reply["usage"] = usage_body(result.last for result in results)
@@ -69,15 +75,13 @@ def usage_body(chunks: Iterable[GenerationChunk]) -> UsageBody:
     )
 
 
-class ChunkEncoder:
+class ChunkEncoder(Generic[Choice]):
     """Writes a generation as OpenAI's stream of chunks.
 
     ``choice_of`` makes the choice of one chunk; its second argument says whether it is the choice's first.
     """
 
-    def __init__(
-        self, frame: Frame, include_usage: bool, choice_of: Callable[[Piece, bool], Mapping[str, object]]
-    ) -> None:
+    def __init__(self, frame: Frame, include_usage: bool, choice_of: Callable[[Piece, bool], Choice]) -> None:
         self._frame = frame
         self._include_usage = include_usage
         self._choice_of = choice_of
@@ -91,7 +95,7 @@ class ChunkEncoder:
 
     def end(self) -> bytes:
         """The usage if it was asked for, and the mark that nothing follows."""
-        return self._usage_chunk() + b"data: [DONE]\n\n"
+        return self._usage_chunk() + f"data: {STREAM_END}\n\n".encode()
 
     def error(self, problem: Problem) -> bytes:
         """The error as an event; without the closing mark, so that no client takes the text for complete."""
@@ -111,6 +115,7 @@ class ChunkEncoder:
     def _usage_chunk(self) -> bytes:
         if not self._include_usage:
             return b""
-        reply = self._frame.reply(self._model, [])
+        no_choices: list[Choice] = []
+        reply = self._frame.reply(self._model, no_choices)
         reply["usage"] = usage_body(self._counted)
         return event(reply)

@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
-from starlette.routing import Route
-
-from deployments.api.openai.chat import ChatEndpoint
-from deployments.api.openai.completions import CompletionEndpoint
-from deployments.api.openai.embeddings import EmbeddingEndpoint
-from deployments.api.openai.models import ModelsEndpoint
+from deployments.api.http.operation import Operation
+from deployments.api.openai.chat import ChatChoice, ChatChunkChoice, ChatEndpoint, ChatRequest
+from deployments.api.openai.completions import CompletionEndpoint, CompletionRequest, TextChoice
+from deployments.api.openai.embeddings import EmbeddingBody, EmbeddingEndpoint, EmbeddingList
+from deployments.api.openai.errors import ErrorBody
+from deployments.api.openai.models import Model, ModelList, ModelsEndpoint
+from deployments.api.openai.replies import STREAM_END, Reply
+from deployments.api.openai.responses import ResponseEndpoint
+from deployments.api.openai.responses_events import Event
+from deployments.api.openai.responses_reply import ResponseReply
+from deployments.api.openai.responses_schema import ResponseRequest
 from deployments.dataplane.operations import DataPlane
 
 
-def routes(dataplane: DataPlane) -> list[Route]:
-    """The routes under ``/v1``."""
+def operations(dataplane: DataPlane) -> tuple[Operation, ...]:
+    """What OpenAI has under ``/v1``."""
+    chat = ChatEndpoint(dataplane).create
+    completions = CompletionEndpoint(dataplane).create
+    embeddings = EmbeddingEndpoint(dataplane).create
+    responses = ResponseEndpoint(dataplane).create
     models = ModelsEndpoint(dataplane)
-    return [
-        Route("/v1/chat/completions", ChatEndpoint(dataplane).create, methods=["POST"]),
-        Route("/v1/completions", CompletionEndpoint(dataplane).create, methods=["POST"]),
-        Route("/v1/embeddings", EmbeddingEndpoint(dataplane).create, methods=["POST"]),
-        Route("/v1/models", models.index),
-        Route("/v1/models/{model}", models.show),
-    ]
+    return (
+        Operation(
+            "POST",
+            "/v1/chat/completions",
+            chat,
+            Reply[ChatChoice],
+            ChatRequest,
+            event=Reply[ChatChunkChoice] | ErrorBody,
+            end_mark=STREAM_END,
+        ),
+        Operation(
+            "POST",
+            "/v1/completions",
+            completions,
+            Reply[TextChoice],
+            CompletionRequest,
+            event=Reply[TextChoice] | ErrorBody,
+            end_mark=STREAM_END,
+        ),
+        Operation("POST", "/v1/responses", responses, ResponseReply, ResponseRequest, event=Event),
+        Operation("POST", "/v1/embeddings", embeddings, EmbeddingList, EmbeddingBody),
+        Operation("GET", "/v1/models", models.index, ModelList),
+        Operation("GET", "/v1/models/{model}", models.show, Model),
+    )

@@ -9,7 +9,8 @@ from collections.abc import AsyncGenerator
 import numpy as np
 
 from deployments.dataplane.call import Call
-from deployments.dataplane.operations import DataPlane, GenerationStream
+from deployments.dataplane.operations import DataPlane
+from deployments.dataplane.streams import GenerationStream
 from deployments.routing.states import ModelState
 from models.errors import (
     ContextLengthError,

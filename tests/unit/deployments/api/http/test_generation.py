@@ -7,7 +7,7 @@ import pytest
 
 from deployments.api.http.generation import Order, collect, running
 from deployments.dataplane.call import Call
-from deployments.dataplane.operations import GenerationStream
+from deployments.dataplane.streams import GenerationStream
 from models.errors import EngineError
 from models.types import FinishReason, GenerationChunk, GenerationRequest, SamplingParams, Usage, VersionId
 from tests.unit.deployments.api.fake import FakeDataPlane

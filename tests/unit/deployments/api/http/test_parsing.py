@@ -7,15 +7,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deployments.api.anthropic.schemas import MessagesRequest
 from deployments.api.http.parsing import WireModel, parse
 from deployments.api.oip.generate import GenerateBody
 from deployments.api.oip.schemas import InferBody
 from deployments.api.openai.chat import ChatRequest
 from deployments.api.openai.completions import CompletionRequest
 from deployments.api.openai.embeddings import EmbeddingBody
+from deployments.api.openai.responses_schema import ResponseRequest
+from deployments.api.rerank.rerank import RerankRequest
+from deployments.api.rerank.score import ScoreRequest
 from models.errors import InvalidRequestError
 
-MODELS: list[type[WireModel]] = [ChatRequest, CompletionRequest, EmbeddingBody, GenerateBody, InferBody]
+MODELS: list[type[WireModel]] = [
+    ChatRequest,
+    CompletionRequest,
+    EmbeddingBody,
+    GenerateBody,
+    InferBody,
+    MessagesRequest,
+    RerankRequest,
+    ResponseRequest,
+    ScoreRequest,
+]
 FIELDS = sorted({field for model in MODELS for field in model.model_fields} | {"role", "content", "name", "shape"})
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["user", "text", "x"]),

@@ -89,7 +89,7 @@ def test_the_clients_timeout_is_the_deadline_in_microseconds(
         ({"model_name": "echo"}, "[400] echo@2 does not infer"),
         ({"model_name": "broken"}, "[503] broken@1 is down"),
         ({"model_version": "9"}, "[404]"),
-        ({"model_name": "adder@1", "model_version": "2"}, "contradicts the path's version '2'"),
+        ({"model_name": "adder@1", "model_version": "2"}, "contradicts the version '2'"),
         ({"sequence_id": 7}, "parameters.sequence_id: 7 is not supported"),
         ({"parameters": {"colour": "red"}}, "unknown field parameters.colour"),
         ({"parameters": {"binary_data_outputs": True}}, "did you mean binary_data_output?"),
