@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CONFIG ?= serve_config.yaml
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help serve test unit lint types format bench clean
+.PHONY: help serve test unit lint types format proto bench clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the targets
@@ -31,6 +31,9 @@ types: $(VENV)/.installed-dev  ## Check types
 format: $(VENV)/.installed-dev  ## Rewrite the source in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+proto: $(VENV)/.installed-dev  ## Generate the gRPC messages from their proto
+	$(BIN)/python -m deployments.grpc.generate
 
 bench: $(VENV)/.installed-dev  ## Run the benchmarks that benchmarks/README.md describes
 	$(BIN)/python -m benchmarks

@@ -9,12 +9,15 @@ from typing import Annotated
 
 import typer
 
+from cluster.audit import audit_commands
 from cluster.calibrate import calibrate
 from cluster.diff import diff
+from cluster.keys import keys_commands
 from cluster.models_commands import models_commands
 from cluster.plan import plan
 from cluster.serve import serve
 from cluster.status import status
+from cluster.usage import usage
 from cluster.validate import validate
 from models.errors import StowageError
 
@@ -31,7 +34,9 @@ def build_cli() -> typer.Typer:
     )
     cli.callback()(_options)
     cli.add_typer(models_commands(), name="models")
-    for command in (validate, plan, diff, serve, status, calibrate):
+    cli.add_typer(keys_commands(), name="keys")
+    cli.add_typer(audit_commands(), name="audit")
+    for command in (validate, plan, diff, serve, status, calibrate, usage):
         cli.command()(command)
     return cli
 

@@ -8,8 +8,8 @@ import socket
 from models.errors import ConfigError
 
 
-def require_free_port(host: str, port: int) -> None:
-    """ConfigError when no server could listen on ``host``:``port``."""
+def require_free_port(host: str, port: int, field: str = "http_options") -> None:
+    """ConfigError when no server could listen on ``host``:``port``, which the configuration's ``field`` gives."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as listener:
@@ -19,5 +19,5 @@ def require_free_port(host: str, port: int) -> None:
         in_use = error.errno == errno.EADDRINUSE
         raise ConfigError(
             f"port {port} of {host} {'is in use' if in_use else f'cannot be listened on: {error}'}",
-            remedy="stop what listens there, or change http_options in the configuration",
+            remedy=f"stop what listens there, or change {field} in the configuration",
         ) from error

@@ -47,6 +47,8 @@ def serve(config: ConfigArgument, logs: LogsOption = False) -> None:
     """
     loaded = load_deployable(config)
     require_free_port(loaded.http.host, loaded.http.port)
+    if loaded.grpc_port is not None:
+        require_free_port("0.0.0.0", loaded.grpc_port, "grpc_options")  # noqa: S104 - Serve listens there
     manifests = import_what_can_be(loaded.model_args, Console(stderr=True))
     output = ServeOutput(lambda line: typer.echo(line, err=True), everything=logs)
     with StopSignals() as signals:
@@ -66,6 +68,7 @@ class ServeSession:
         self, config: ServeConfig, manifests: Sequence[Manifest], child: ChildProcess, output: ServeOutput
     ) -> None:
         self._base_url = config.http.base_url
+        self._grpc_port = config.grpc_port
         self._manifests = manifests
         self._child = child
         self._output = output
@@ -98,6 +101,8 @@ class ServeSession:
                 typer.echo(f"{word}: {', '.join(names)}. The others serve.", err=True)
         typer.echo(f"  OpenAI API               {self._base_url}/v1")
         typer.echo(f"  Open Inference Protocol  {self._base_url}/v2")
+        if self._grpc_port is not None:
+            typer.echo(f"  The same over gRPC       127.0.0.1:{self._grpc_port}")
         typer.echo(f"  Ray dashboard            {self._output.dashboard_url or 'none'}")
         answering = [manifest for manifest in self._manifests if str(manifest.id) in ready]
         if answering:

@@ -62,6 +62,7 @@ class Router(GrpcService):
                 max_request_timeout_s=self._args.max_request_timeout_s,
                 max_body_bytes=self._args.max_body_bytes,
                 adds_request_id=False,
+                is_cancelled=True,
             ),
             self._books,
         )
@@ -86,7 +87,8 @@ class Router(GrpcService):
         journal = JournalWriter(me.folder, me.replica, _now)
         allowance = Allowance(args.on_state_outage)
         self._link = StateLink(self._open_database, me, journal, allowance, self._set_keys)
-        self._books = Books(me.replica, args.keys, journal, Limiter(allowance, self._link.refill), time.time)
+        limiter = Limiter(allowance, self._link.refill, lambda: self._link.outage)
+        self._books = Books(me.replica, args.keys, journal, limiter, time.time)
 
     def _open_database(self) -> Database:
         return Database.open(state_url(self._args.state, os.environ))
@@ -100,8 +102,12 @@ class Router(GrpcService):
             request_timeout_s=args.request_timeout_s,
             max_request_timeout_s=args.max_request_timeout_s,
             max_message_bytes=args.max_body_bytes,
-            answers_other_machines=args.allow_unencrypted,
+            answers_other_machines=self._answers_other_machines,
         )
+
+    def _answers_other_machines(self) -> bool:
+        """Over gRPC, which Serve cannot encrypt: when that is wanted, and they have keys or need none."""
+        return self._args.allow_unencrypted and self._books.asks_for_keys is (self._args.keys != "off")
 
 
 def _now() -> datetime:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cluster.config.applications import ROUTER_BUILDER, Application, WrittenModel, read_applications
-from cluster.config.config_file import ConfigFile, Problem, YamlPath
+from cluster.config.config_file import ConfigFile, Problem, YamlPath, child
 from cluster.config.config_rules import broken_rules
 from cluster.config.grpc_rules import grpc_complaints
 from cluster.config.replicas import ReplicaRange, replica_range
 from cluster.config.serve_schema import HttpAddress, grpc_port, http_address, part_complaints, whole_complaints
 from deployments.args import ModelArgs, RouterArgs
 from deployments.pool_args import PoolArgs
+from deployments.routing.policy import RouterPolicy
 from models.errors import ConfigError
 
 
@@ -47,6 +48,7 @@ class ServeConfig:
     router_args: RouterArgs = field(default_factory=RouterArgs)
     pools: tuple[DeployedPool, ...] = ()
     grpc_port: int | None = None
+    policy: RouterPolicy = field(default_factory=RouterPolicy)
 
     @property
     def versions(self) -> tuple[WrittenModel, ...]:
@@ -91,7 +93,13 @@ def valid_config(file: ConfigFile) -> ServeConfig:
         router_args=RouterArgs.model_validate(router.args),
         pools=tuple(DeployedPool(pool, app.written_models()) for app in applications if (pool := app.pool_args())),
         grpc_port=grpc_port(file.value),
+        policy=_policy(router),
     )
+
+
+def _policy(router: Application) -> RouterPolicy:
+    written = (child(override, "user_config") for override in router.overrides)
+    return RouterPolicy.model_validate(next((policy for policy in written if policy is not None), {}))
 
 
 def _model(app: Application, args: ModelArgs) -> DeployedModel:

@@ -13,8 +13,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from cluster.live.http_get import Reply, UnreachableError, get
 from cluster.live.live_nodes import NODES_PATH, NodesReply
+from deployments.routing.live_versions import LiveVersions
 from deployments.routing.serve_details import ServeDetails
-from deployments.routing.states import ApplicationView, read_status
+from deployments.routing.states import ApplicationView, read_states, read_status
 from models.errors import ConfigError, StowageError
 from models.hardware import Node
 from models.nodes import read_nodes
@@ -62,6 +63,11 @@ class Dashboard:
         details = self._read(TypeAdapter(ServeDetails), _APPLICATIONS)
         now_unix_s = time.time()
         return [_live(view, now_unix_s) for view in details.views()]
+
+    def versions(self) -> LiveVersions:
+        """Every model version, in an application of its own or in a pool. StowageError as above."""
+        details = self._read(TypeAdapter(ServeDetails), _APPLICATIONS)
+        return LiveVersions(read_states(details.views(), None, time.time()))  # what is free it does not say
 
     def nodes(self) -> tuple[Node, ...]:
         """Every node that is alive, sorted by name. StowageError as above, ConfigError as ``read_nodes``."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from pydantic import ByteSize, TypeAdapter, ValidationError
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def read_size(text: str) -> int:
@@ -19,6 +22,26 @@ def read_size(text: str) -> int:
     if size <= 0:
         raise typer.BadParameter(f"{text!r} is no memory at all")
     return int(size)
+
+
+def read_duration(text: str) -> float:
+    """Seconds of ``90d``, ``24h``, ``5m`` or ``30s``; a usage error for what is no duration."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is not a duration: write it as 30s, 5m, 24h or 90d")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def read_share(text: str) -> float:
+    """0.01 of ``1%`` or ``0.01``; a usage error for what is no share."""
+    number, percent = text.removesuffix("%"), text.endswith("%")
+    try:
+        share = float(number) / (100 if percent else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise typer.BadParameter(f"{text!r} is no share of a whole: write it as 1% or 0.01")
+    return share
 
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]

@@ -20,6 +20,7 @@ from deployments.dataplane.waking import Waking
 from deployments.dataplane.work import Session, Work
 from deployments.routing.states import ModelState
 from deployments.routing.table import Destination
+from models.errors import error_code
 from models.types import VersionId
 
 Result = TypeVar("Result")
@@ -78,7 +79,7 @@ class Asker:
     ) -> Result:
         """The answer, or the first part of it; all of ModelClient's errors, and those of ``Lifelines.hold``."""
         call = errand.call
-        held.callback(self._finish, errand, work, _now())
+        held.callback(self._finish, errand, work, spending, _now())
         with _noted(call, state.id), self._traffic.attempt(errand.destination, state.id):
             async with self._waits.lifelines.hold(state.id, call):
                 client: ModelClient = await self._clients.client(state.id, state.pool)
@@ -87,9 +88,11 @@ class Asker:
         return result
 
     @staticmethod
-    def _finish(errand: Errand, work: Work[object], began: float) -> None:
+    def _finish(errand: Errand, work: Work[object], spending: Spending, began: float) -> None:
         tally = errand.call.tally
         tally.engine_s += _now() - began
+        if not spending.answered:
+            return  # it may be asked once more
         if errand.transcript is not None and errand.destination.route.log_text:
             tally.texts.append((work.prompt_text(), errand.transcript.text))
         errand.end.set()
@@ -108,7 +111,7 @@ def _noted(call: Call, version: VersionId) -> Iterator[None]:
         yield
         outcome = "ok"
     except Exception as error:
-        outcome = type(error).__name__
+        outcome = error_code(error)
         raise
     finally:
         call.tally.attempts.append(Attempt(version, outcome, _now() - began))

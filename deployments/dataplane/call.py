@@ -21,7 +21,7 @@ def _ignore(_: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at one version: how it ended (``ok``, or the error's class) and how long it took, in seconds."""
+    """One try at one version: its end (``ok``, ``cancelled`` or the error's code), and its seconds."""
 
     target: VersionId
     outcome: str
@@ -34,8 +34,8 @@ class Tally:
 
     ``asked`` is the name in the request, ``version`` the one that answered, ``first_output_at`` a time of the
     event loop's clock. The tokens are those that replicas have counted so far, also of a stream that is cut off.
-    ``num_requests`` to models, ``charges`` are the
-    counters they are charged to. ``rate_limits`` are headers for the response.
+    ``num_under_way`` requests to models hold reservations now, ``charges`` are the counters that those which were
+    answered are charged to, ``is_charged`` once there was one. ``rate_limits`` are headers for the response.
     ``texts`` are prompts and answers, of routes that log them. ``shadow_of`` is the request that this one copies,
     ``agrees`` whether the answers were the same.
     """
@@ -48,7 +48,8 @@ class Tally:
     queue_s: float = 0.0
     engine_s: float = 0.0
     first_output_at: float | None = None
-    num_requests: int = 0
+    num_under_way: int = 0
+    is_charged: bool = False
     input_tokens: int = 0
     output_tokens: int = 0
     cost_nano: int = 0

@@ -104,7 +104,8 @@ class Dispatcher:
         try:
             state = self._traffic.choose(destination, self._catalog.live, call)
         except ModelNotFoundError:
-            await self._catalog.refresh()
+            async with call.limit():
+                await self._catalog.refresh()
             state = self._traffic.choose(destination, self._catalog.live, call)
         check_allowed((model, destination.name), state, call)
         return state

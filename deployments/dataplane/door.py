@@ -52,6 +52,26 @@ class Ending:
     streamed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why the books cannot be kept as they should: ``since`` in seconds since the epoch."""
+
+    since: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How the books are. ``uncounted_bytes`` of the journal wait for the state database, ``num_unwritten`` records
+    for the journal's disk; ``num_lost`` were given up since the start."""
+
+    state: Trouble | None = None
+    journal: Trouble | None = None
+    uncounted_bytes: int = 0
+    num_unwritten: int = 0
+    num_lost: int = 0
+
+
 class Door(Protocol):
     """Knows the keys and keeps the books."""
 
@@ -67,6 +87,9 @@ class Door(Protocol):
     def leave(self, call: Call, ending: Ending) -> None:
         """Settle what the call used, and write it down. Once for each call that came in."""
 
+    def condition(self) -> Condition:
+        """What is wrong with the books now."""
+
 
 class OpenDoor:
     """Lets everybody in and writes nothing down: for clusters without keys, and for tests."""
@@ -79,6 +102,9 @@ class OpenDoor:
 
     def leave(self, call: Call, ending: Ending) -> None:
         """Nothing is kept."""
+
+    def condition(self) -> Condition:
+        return Condition()
 
 
 def outcome_of(error: Exception | None, *, finished: bool) -> Outcome:

@@ -77,7 +77,8 @@ class DataPlane:
         try:
             state = self._traffic.look_up(model, self._catalog.live)
         except ModelNotFoundError:  # it may have been deployed just now
-            await self._catalog.refresh()
+            async with call.limit():
+                await self._catalog.refresh()
             state = self._traffic.look_up(model, self._catalog.live)
         check_allowed((model,), state, call)
         return state

@@ -37,6 +37,7 @@ def demo_config(store: Path, port: int) -> Config:
     """The repository's own serve_config.yaml on another port, with another store and small CPU shares."""
     config: Config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
     config["http_options"]["port"] = port
+    config["grpc_options"]["port"] = free_port()
     for application in config["applications"]:
         application["args"]["num_cpus"] = 0.1
         if application["name"] != "router":
@@ -88,6 +89,10 @@ class Cluster:
             "stowage serve is ready",
         )
         assert self._process.poll() is None, "\n".join(self.output)
+
+    @property
+    def grpc_url(self) -> str:
+        return f"127.0.0.1:{self.config['grpc_options']['port']}"
 
     @property
     def dashboard_url(self) -> str:

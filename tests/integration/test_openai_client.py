@@ -7,6 +7,7 @@ import numpy as np
 import openai
 import pytest
 from openai import OpenAI
+from pydantic import BaseModel, Field
 
 from tests.integration.cluster import Cluster
 
@@ -70,6 +71,29 @@ def test_stop_string_ends_the_text_before_it(client: OpenAI) -> None:
     word = full.split()[3]
     cut = ask(client, "Count from one to five.", temperature=0, max_tokens=24, stop=[word])
     assert cut == full[: full.index(word)]
+
+
+class Sailor(BaseModel):
+    """A form for an answer."""
+
+    name: str = Field(max_length=20)
+    age: int = Field(ge=0, le=150)
+
+
+def test_a_form_is_parsed(client: OpenAI) -> None:
+    reply = client.chat.completions.parse(
+        model=CHAT,
+        messages=[{"role": "user", "content": "Describe a sailor."}],
+        response_format=Sailor,
+        max_tokens=100,
+    )
+    assert isinstance(reply.choices[0].message.parsed, Sailor)
+
+
+def test_a_model_without_tools_says_so(client: OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="chat template has no tools") as caught:
+        ask(client, "How deep?", tools=[{"type": "function", "function": {"name": "depth"}}])
+    assert (caught.value.code, caught.value.param) == ("unsupported_parameter", "tools")
 
 
 def test_completion_continues_text(client: OpenAI) -> None:

@@ -45,7 +45,7 @@ def test_a_model_that_cannot_be_scheduled_says_what_is_missing(restored: Cluster
     assert time.monotonic() - began < 5
     assert reply.status_code == 503
     assert int(reply.headers["retry-after"]) > 0
-    assert "CPU 64" in reply.json()["error"]["message"]
+    assert "needs 64 CPUs; the largest free on one node is " in reply.json()["error"]["message"]
     assert embed(restored, "minilm").json()["model"] == "minilm@2"
 
 
@@ -65,6 +65,26 @@ def test_a_sleeping_model_is_listed_and_wakes_for_a_request(restored: Cluster) -
     assert not restored.pids("minilm@9")
     assert embed(restored, "minilm@9").status_code == 200
     assert restored.pids("minilm@9")
+
+
+def test_few_requests_wait_for_a_sleeping_model_and_the_rest_hear_at_once(restored: Cluster) -> None:
+    config, copied = restored.edited(), restored.edited()
+    application(config, "router")["args"]["max_waking"] = 2
+    block = application(copied, "minilm@1")
+    block["name"] = "minilm@9"
+    block["args"].update(version="9", min_replicas=0)
+    config["applications"].append(block)
+    restored.deploy(config)
+    restored.wait_status("minilm@9", "asleep", timeout_s=90)
+    with ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(lambda _: embed(restored, "minilm@9"), range(8)))
+    assert {reply.status_code for reply in replies} == {200, 503}
+    refused = [reply for reply in replies if reply.status_code == 503]
+    assert len(replies) - len(refused) >= 2
+    for reply in refused:
+        assert reply.elapsed.total_seconds() < 3
+        assert int(reply.headers["retry-after"]) > 0
+        assert "2 requests wait for it already" in reply.json()["error"]["message"]
 
 
 def test_a_killed_replica_comes_back_and_no_call_hangs(cluster: Cluster, client: OpenAI) -> None:

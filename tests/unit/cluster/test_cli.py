@@ -19,7 +19,8 @@ from tests.unit.serve_details import application, details
 def test_help_and_imports_are_free_of_the_heavy_libraries() -> None:
     program = (
         "import sys, cluster.cli\n"
-        "print([m for m in ('torch', 'transformers', 'ray', 'onnxruntime', 'starlette') if m in sys.modules])"
+        "heavy = ('torch', 'transformers', 'ray', 'onnxruntime', 'starlette', 'sqlalchemy')\n"
+        "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -28,7 +29,7 @@ def test_help_and_imports_are_free_of_the_heavy_libraries() -> None:
 @pytest.mark.parametrize(
     "command",
     ["", "validate", "plan", "diff", "serve", "status", "models", "models import", "models list", "models show",
-     "models verify", "models remove"],
+     "models verify", "models remove", "keys", "keys create", "keys list", "keys rotate", "keys revoke"],
 )  # fmt: skip
 def test_every_command_has_help(stowage: Stowage, command: str) -> None:
     outcome = stowage(*command.split(), "--help")
@@ -40,7 +41,9 @@ def test_every_command_has_help(stowage: Stowage, command: str) -> None:
     "command",
     ["models show name-without-version", "models import x", "models import --config c.yaml --store /s",
      "models import a/b --source file:/x", "models verify", "models verify a@1 --all", "plan", "diff a", "no",
-     "plan c.yaml --node-memory much", "models import x --source file:/x --task fly"],
+     "plan c.yaml --node-memory much", "models import x --source file:/x --task fly",
+     "keys create", "keys create x --expires 3y", "keys create x --limit tokens", "keys create x --role boss",
+     "keys list --state sqlite:////x --config c.yaml", "keys rotate"],
 )  # fmt: skip
 def test_wrong_usage_is_exit_code_2_with_a_hint(stowage: Stowage, command: str) -> None:
     outcome = stowage(*command.split())

@@ -82,7 +82,7 @@ def session(port: int, child: ChildProcess, output: ServeOutput) -> ServeSession
         DeployedModel(("applications", number), ModelArgs(model="m", version=str(number)), ReplicaRange(1, 1))
         for number in (1, 2)
     )
-    config = ServeConfig(HttpAddress("127.0.0.1", port, secure=False), "router", models)
+    config = ServeConfig(HttpAddress("127.0.0.1", port, secure=False), "router", models, grpc_port=9001)
     return ServeSession(config, [manifest("1"), manifest("2")], child, output)
 
 
@@ -100,6 +100,7 @@ def test_a_session_tells_what_changes_then_the_urls_and_ends_on_ctrl_c(
     assert out.splitlines()[:4] == ["router: ready", "m@1: loading", "m@2: failed: broken weights", "m@1: ready"]
     assert "Ready: router, m@1." in out
     assert "Failed: m@2. The others serve." in err
+    assert "The same over gRPC       127.0.0.1:9001" in out
     assert out.count("Ray dashboard            http://127.0.0.1:1") == 1
     assert f"curl -s {closed_url}/v1/chat/completions" in out
     assert (child.exit_code(), len(shown), shown[-1]) == (0, 2, "cluster is down")
@@ -156,6 +157,12 @@ def test_a_port_that_is_taken_is_named(http_server: HttpServer) -> None:
     port = int(http_server.url.rpartition(":")[2])
     with pytest.raises(ConfigError, match=f"port {port} of 127.0.0.1 is in use"):
         require_free_port("127.0.0.1", port)
+
+
+def test_the_field_to_change_is_named(http_server: HttpServer) -> None:
+    port = int(http_server.url.rpartition(":")[2])
+    with pytest.raises(ConfigError, match=f"port {port} of 0.0.0.0 is in use.*change grpc_options"):
+        require_free_port("0.0.0.0", port, "grpc_options")
 
 
 def test_a_port_that_is_free_can_be_taken_afterwards(closed_url: str) -> None:

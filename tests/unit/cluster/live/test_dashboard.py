@@ -32,7 +32,7 @@ def test_applications_have_the_states_and_reasons_of_readyz(http_server: HttpSer
             "waiting",
             0,
             2,
-            reason="it cannot be scheduled: it needs CPU 0.1, memory 1024.0 GiB",
+            reason="it cannot be scheduled: it needs 0.1 CPUs and 1024.0 GiB of memory",
             planned_bytes=1 << 40,
         ),
         LiveApplication("m@1", "ready", 1, 2, planned_bytes=1024, replicas=("r0",)),

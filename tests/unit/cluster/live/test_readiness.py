@@ -38,7 +38,7 @@ def test_the_dashboard_tells_of_a_router_that_cannot_start(http_server: HttpServ
     assert probe(http_server)(Dashboard(http_server.url)) == {
         "router": Observation(Phase.FAILED, "bad policy"),
         "m@1": Observation(Phase.READY),
-        "m@2": Observation(Phase.WAITING, "it cannot be scheduled: it needs CPU 0.1, memory 1.0 GiB"),
+        "m@2": Observation(Phase.WAITING, "it cannot be scheduled: it needs 0.1 CPUs and 1.0 GiB of memory"),
     }
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import typer
 
-from cluster.terminal.options import read_size
+from cluster.terminal.options import read_duration, read_size
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,16 @@ def test_sizes(text: str, num_bytes: int) -> None:
 def test_what_is_no_size_is_a_usage_error_with_its_text(text: str) -> None:
     with pytest.raises(typer.BadParameter, match=repr(text)):
         read_size(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30s", 30), ("5m", 300), ("24h", 86400), ("90d", 7776000), ("0.5h", 1800), ("0s", 0)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert read_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "5", "h", "-1h", "1 h", "3y", "1h30m"])
+def test_what_is_no_duration_is_a_usage_error_with_its_text(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match=repr(text)):
+        read_duration(text)

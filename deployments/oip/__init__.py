@@ -1,0 +1,1 @@
+"""What the Open Inference Protocol's REST and gRPC faces have in common."""
