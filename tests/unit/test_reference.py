@@ -19,15 +19,13 @@ from deployments.api.openai.completions import CompletionRequest
 from deployments.api.openai.embeddings import EmbeddingBody
 from deployments.api.openai.errors import error_body
 from deployments.args import ModelArgs, RouterArgs
-from deployments.dataplane.catalog import Catalog
-from deployments.dataplane.operations import DataPlane, Patience
-from deployments.handles import ServeClients
 from deployments.pool_args import PoolArgs
 from deployments.routing.breaker import BreakerSettings
 from deployments.routing.policy import Route as PolicyRoute
 from deployments.routing.policy import RouterPolicy
 from deployments.routing.retry import Retries
 from models.errors import (
+    AuthenticationError,
     ContextLengthError,
     DeadlineExceededError,
     EngineError,
@@ -35,6 +33,9 @@ from models.errors import (
     ModelNotFoundError,
     ModelUnavailableError,
     OverloadedError,
+    PermissionDeniedError,
+    QuotaExceededError,
+    StateUnavailableError,
     UnsupportedOptionError,
     WrongTaskError,
 )
@@ -42,6 +43,7 @@ from models.memory.budget import Budget
 from models.sources import parse_source
 from models.spec import Limits
 from tests.markdown import code_spans, table
+from tests.unit.deployments.api.fake import FakeDataPlane
 from tests.unit.source_tree import ROOT
 
 CONFIGURATION, MODELS, API, ROUTES = (
@@ -95,8 +97,7 @@ def test_documented_sources_can_be_read() -> None:
 
 
 def test_every_path_is_documented() -> None:
-    dataplane = DataPlane(Catalog(lambda: (), 1), ServeClients(), RouterPolicy(), Patience())
-    app = build_app(dataplane, ApiSettings())
+    app = build_app(FakeDataPlane(), ApiSettings())
     paths = {route.path.replace("/versions/{version}", "") for route in app.routes if isinstance(route, Route)}
     written = {span.partition(" ")[2] for row in table(API, "## Endpoints") for span in code_spans(row[0])}
     assert paths == written
@@ -111,7 +112,9 @@ def test_every_error_is_documented() -> None:
     kinds = (InvalidRequestError, ContextLengthError, UnsupportedOptionError, WrongTaskError, ModelNotFoundError)
     server = (OverloadedError, ModelUnavailableError, DeadlineExceededError, EngineError, ZeroDivisionError)
     routed = [HTTPException(status) for status in (404, 405, 413, 415)]
-    raised = [*(kind("x") for kind in (*kinds, *server)), *routed]
+    door = (AuthenticationError, PermissionDeniedError, QuotaExceededError, StateUnavailableError)
+    spent = QuotaExceededError("x", is_budget=True)
+    raised = [*(kind("x") for kind in (*kinds, *door, *server)), spent, *routed]
     problems = [report(error, "id") for error in raised]
     details = [(str(problem.status), error_body(problem)["error"]) for problem in problems]
     expected = {(status, detail["type"], detail["code"] or "null") for status, detail in details}
