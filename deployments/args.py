@@ -77,10 +77,11 @@ class RouterArgs(Frozen):
     """Arguments of ``deployments.app:build_router``, fixed for the life of a router replica.
 
     ``wake_wait_s``: how long a request waits for a model that sleeps or starts, of which ``max_waking`` wait for
-    each. ``status_period_s``: how often the router asks what is live. ``state``: the URL of the state database, or
-    ``env:NAME`` of a variable with it. ``audit_dir``: where each node keeps its part of the audit log, on a local
-    disk. ``keys``: ``auto`` asks for API keys once there is one. ``allow_unencrypted``: other machines may call
-    without TLS. ``on_state_outage``: whether requests pass limits that are used up while the database is away.
+    each. ``interactive_wait_s``: the longest queue that an interactive request joins. ``status_period_s``: how
+    often the router asks what is live. ``state``: the URL of the state database, or ``env:NAME`` of a variable
+    with it. ``audit_dir``: where each node keeps its part of the audit log, on a local disk. ``keys``: ``auto``
+    asks for API keys once there is one. ``allow_unencrypted``: other machines may call without TLS.
+    ``on_state_outage``: whether requests pass limits that are used up while the database is away.
     """
 
     num_replicas: int = Field(default=1, gt=0)
@@ -91,6 +92,7 @@ class RouterArgs(Frozen):
     max_body_bytes: int = Field(default=32 * 1024**2, gt=0)
     wake_wait_s: float = Field(default=120, ge=0)
     max_waking: int = Field(default=64, gt=0)
+    interactive_wait_s: float = Field(default=5, gt=0)
     status_period_s: float = Field(default=1, gt=0)
     state: str = DEFAULT_STATE
     audit_dir: str = DEFAULT_AUDIT_DIR

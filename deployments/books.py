@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from deployments.args import KeyPolicy
 from deployments.audit.writer import JournalWriter
-from deployments.dataplane.call import Call
-from deployments.dataplane.door import Arrival, Ending
+from deployments.dataplane.call import Call, Tally
+from deployments.dataplane.door import Arrival, Condition, Ending, Trouble
 from deployments.dataplane.quotas import Spending
 from deployments.identity.caller import ANONYMOUS, NOBODY, Caller
 from deployments.limits.admission import admit
-from deployments.limits.allowance import Allowance
+from deployments.limits.allowance import Allowance, Reservation
 from deployments.limits.amounts import NOTHING, Amounts, Price
 from deployments.limits.limit_set import ScopedLimits
 from deployments.record_of import record_of
 from deployments.routing.policy import RouterPolicy
 from deployments.scopes import Scopes
+from deployments.state.bookkeeper import Outage
 from deployments.state.keyring import Keyring
+from deployments.tracing import describe
 from models.errors import AuthenticationError, StateUnavailableError
 from models.types import Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Limiter:
-    """What is left of the limits, and how to learn of more."""
+    """What is left of the limits, how to learn of more, and why that cannot be done now."""
 
     allowance: Allowance
     refill: Callable[[], Awaitable[None]]
+    outage: Callable[[], Outage | None]
 
 
 class Books:
@@ -84,33 +87,41 @@ class Books:
 
     def leave(self, call: Call, ending: Ending) -> None:
         now = asyncio.get_running_loop().time()
-        self._journal.append(record_of(call, ending, self._replica, now, self._clock()))
+        record = record_of(call, ending, self._replica, now, self._clock())
+        self._journal.append(record)
+        describe(record)
+
+    def condition(self) -> Condition:
+        outage, trouble = self._limiter.outage(), self._journal.trouble
+        return Condition(
+            state=Trouble(outage.since, outage.reason) if outage else None,
+            journal=Trouble(trouble.since.timestamp(), trouble.reason) if trouble else None,
+            uncounted_bytes=outage.waiting_bytes if outage else 0,
+            num_unwritten=trouble.num_waiting if trouble else 0,
+            num_lost=self._journal.num_lost,
+        )
 
     @asynccontextmanager
     async def reserve(self, call: Call, model: str, at_most: Usage) -> AsyncIterator[Spending]:
-        """As Quotas has it. Of the requests of one call the first counts, and takes a slot."""
+        """As Quotas has it. Of all that one call asks models for, one request counts, and one holds its slot."""
         spending = Spending(call.tally)
         scoped, price = self._scopes.of(call.caller, model), self._scopes.price(model)
-        is_first = call.tally.num_requests == 0
-        call.tally.num_requests += 1
-        if not scoped:
-            try:
-                yield spending
-            finally:
-                _note_cost(call, spending, price)
-            return
-        asked = _amounts(at_most, price, is_first=is_first)
-        reservation = await admit(self._limiter.allowance, scoped, asked, self._clock, self._limiter.refill)
-        self._tell(call, scoped)
         try:
-            yield spending
+            if not scoped:
+                yield spending
+                return
+            with _under_way(call.tally) as asked:
+                most = _amounts(at_most, price, asked)
+                limiter = self._limiter
+                reservation = await admit(limiter.allowance, scoped, most, self._clock, limiter.refill)
+                self._tell(call, scoped)
+                try:
+                    yield spending
+                finally:
+                    _settle(reservation, spending, price)
         finally:
-            _note_cost(call, spending, price)
             if spending.answered:
-                call.tally.charges |= set(reservation.charges)
-                reservation.settle(_amounts(spending.usage, price, is_first=is_first))
-            else:
-                reservation.settle(NOTHING)
+                call.tally.cost_nano += price.cost_nano(spending.usage)
 
     def _identify(self, key: str | None) -> Caller:
         asks = self.asks_for_keys
@@ -130,11 +141,31 @@ class Books:
         call.tally.rate_limits = self._limiter.allowance.status(scoped, self._clock()).headers()
 
 
-def _amounts(usage: Usage, price: Price, *, is_first: bool) -> Amounts:
-    amounts = Amounts.of(usage, price)
-    return amounts if is_first else amounts._replace(requests=0, slots=0)
+@contextmanager
+def _under_way(tally: Tally) -> Iterator[Amounts]:
+    """The request and the slot to reserve for one of the requests to models that a call makes.
+
+    The first of those under way holds the slot, and the request unless one has been charged.
+    """
+    is_first = tally.num_under_way == 0
+    tally.num_under_way += 1
+    try:
+        yield Amounts(requests=int(is_first and not tally.is_charged), slots=int(is_first))
+    finally:
+        tally.num_under_way -= 1
 
 
-def _note_cost(call: Call, spending: Spending, price: Price) -> None:
-    if spending.answered:
-        call.tally.cost_nano += price.cost_nano(spending.usage)
+def _settle(reservation: Reservation, spending: Spending, price: Price) -> None:
+    """The first answer is charged for the call's request, whichever of its requests reserved it."""
+    if not spending.answered:
+        reservation.settle(NOTHING)
+        return
+    tally = spending.tally
+    reservation.settle(_amounts(spending.usage, price, Amounts(requests=int(not tally.is_charged))))
+    tally.charges |= set(reservation.charges)
+    tally.is_charged = True
+
+
+def _amounts(usage: Usage, price: Price, request: Amounts) -> Amounts:
+    """What the usage takes, and of requests and slots what ``request`` does."""
+    return Amounts.of(usage, price)._replace(requests=request.requests, slots=request.slots)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from datetime import UTC, datetime
 
 from deployments.audit.record import Attempt, Charge, RequestRecord
 from deployments.dataplane.call import Call
 from deployments.dataplane.door import Ending
+from deployments.tracing import trace_id
+from models.errors import error_code
 
 _MS = 1000.0
-_WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
-_TRACE_HEADER = "traceparent"
 
 
 def record_of(call: Call, ending: Ending, replica: str, now: float, now_unix_s: float) -> RequestRecord:
@@ -43,19 +42,12 @@ def record_of(call: Call, ending: Ending, replica: str, now: float, now_unix_s: 
         streamed=ending.streamed,
         outcome=ending.outcome,
         status=ending.status,
-        error=error_code(type(ending.error)) if ending.error is not None else None,
+        error=error_code(ending.error) if ending.error is not None else None,
         shadow_of=tally.shadow_of,
         agrees=tally.agrees,
-        trace_id=_trace_id(call.attributes.get(_TRACE_HEADER)),
+        trace_id=trace_id(call.attributes),
         text=json.dumps(tally.texts, ensure_ascii=False) if tally.texts else None,
     )
-
-
-def error_code(kind: type[Exception]) -> str:
-    """``ModelUnavailableError`` as ``model_unavailable``; of an error that is not ours, ``internal``."""
-    if kind.__module__ != "models.errors":
-        return "internal"
-    return _WORD_START.sub("_", kind.__name__.removesuffix("Error")).lower()
 
 
 def _first_token_ms(call: Call) -> float | None:
@@ -63,9 +55,3 @@ def _first_token_ms(call: Call) -> float | None:
     if first is None or call.tally.operation != "generate":
         return None
     return (first - call.started) * _MS
-
-
-def _trace_id(header: str | None) -> str | None:
-    """The trace of W3C's ``version-trace-parent-flags``."""
-    parts = header.split("-") if header else []
-    return parts[1] if len(parts) >= 4 and len(parts[1]) == 32 else None

@@ -27,6 +27,7 @@ from deployments.grpc.servicer import GrpcService
 from deployments.handles import ServeClients
 from deployments.limits.allowance import Allowance
 from deployments.live import fetch_picture
+from deployments.routing.lane import LaneLimits
 from deployments.routing.policy import RouterPolicy
 from deployments.state.database import Database
 from deployments.state.keyring import Keyring
@@ -48,7 +49,10 @@ class Router(GrpcService):
             self._catalog,
             Seams(clients, clients, self._books, self._books),
             self._traffic,
-            Patience(WakingLimits(max_waiting=args.max_waking, wait_s=args.wake_wait_s)),
+            Patience(
+                WakingLimits(max_waiting=args.max_waking, wait_s=args.wake_wait_s),
+                LaneLimits(interactive_wait_s=args.interactive_wait_s),
+            ),
         )
         super().__init__(self._dataplane, self._books, self._grpc_settings())
 

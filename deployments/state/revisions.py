@@ -14,6 +14,7 @@ class Topic(StrEnum):
     """What is counted. A migration makes the row of each."""
 
     KEYS = "keys"
+    ROLLOUTS = "rollouts"
 
 
 def bump(connection: Connection, topic: Topic) -> None:

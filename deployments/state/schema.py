@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Column, Date, Double, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
 METADATA = MetaData(
     naming_convention={
@@ -99,4 +112,50 @@ JOURNAL_CURSORS = Table(
     Column("file", Text, primary_key=True),
     Column("position", BigInteger, nullable=False),  # bytes that are counted in usage and counters
     Column("hash", Text, nullable=False),  # of the last line before it
+)
+
+ROLLOUTS = Table(
+    "rollouts",
+    METADATA,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("route", Text, nullable=False),
+    Column("old", Text, nullable=False),  # name@version
+    Column("new", Text, nullable=False),
+    Column("plan", JSON, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("entered_at", Double, nullable=False),
+    Column("held_s", Double, nullable=False),
+    Column("held_since", Double),
+    Column("in_force", Boolean, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("why", Text, nullable=False),
+    Index(None, "in_force"),
+)
+
+ROLLOUT_EVENTS = Table(
+    "rollout_events",
+    METADATA,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("rollout", BigInteger, nullable=False, index=True),
+    Column("time", Double, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("from_step", Integer, nullable=False),
+    Column("to_step", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("numbers", JSON),
+)
+
+ROLLOUT_COUNTS = Table(
+    "rollout_counts",
+    METADATA,
+    Column("rollout", BigInteger, primary_key=True, autoincrement=False),
+    Column("step", Integer, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("bucket", Integer, primary_key=True),  # of a latency; 0 where there are none
+    Column("count", BigInteger, nullable=False),
 )

@@ -50,7 +50,7 @@ def test_a_default_timeout_above_the_largest_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("port", 8000), ("num_replicas", 0), ("ready_wait_s", -1), ("status_period_s", 0), ("max_body_bytes", 0)],
+    [("port", 8000), ("num_replicas", 0), ("wake_wait_s", -1), ("status_period_s", 0), ("max_body_bytes", 0)],
 )
 def test_what_is_not_understood_of_the_router_is_refused(field: str, value: object) -> None:
     with pytest.raises(ValidationError, match=field):

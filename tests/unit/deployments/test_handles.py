@@ -78,7 +78,7 @@ class Handle:
         self.configured.append((method_name, stream))
         return Handle(self.response, self.requests, self.configured, method_name)
 
-    def remote(self, request: object) -> Response:
+    def remote(self, request: object = None) -> Response:
         self.requests.append((self.method_name, request))
         return self.response
 
@@ -192,7 +192,7 @@ async def test_results_come_through_with_one_configured_handle_for_each_method()
         assert await served.embed(embedding) is EMBEDDING
     handle.response.result = TENSORS
     assert await served.infer(tensors) is TENSORS
-    assert handle.configured == [("generate", True), ("embed", False), ("infer", False)]
+    assert handle.configured == [("generate", True), ("embed", False), ("infer", False), ("stats", False)]
     assert handle.requests[-2:] == [("embed", embedding), ("infer", tensors)]
     assert not handle.response.cancelled
 
@@ -223,6 +223,27 @@ async def test_a_call_whose_caller_is_cancelled_is_cancelled() -> None:
     with pytest.raises(asyncio.CancelledError):
         await call
     assert response.cancelled
+
+
+async def test_a_version_is_woken_by_a_call_that_is_withdrawn_when_nobody_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    handle = Handle(Response())
+    monkeypatch.setattr(serve, "get_app_handle", lambda _: handle)
+    clients = ServeClients()
+    await clients.wake(VERSION)
+    assert handle.requests == [("stats", None)]
+    handle.response.error = RayActorError()
+    with pytest.raises(ModelUnavailableError, match="a replica of m@1 died"):
+        await clients.wake(VERSION)
+    handle.response.endless = True
+    woken = asyncio.create_task(clients.wake(VERSION))
+    while len(handle.requests) < 3:  # noqa: ASYNC110  step by step
+        await asyncio.sleep(0)
+    woken.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await woken
+    assert handle.response.cancelled
 
 
 async def test_a_handle_is_resolved_once_for_each_version(monkeypatch: pytest.MonkeyPatch) -> None:

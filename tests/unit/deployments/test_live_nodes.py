@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 import ray
 
-from deployments.live_nodes import live_nodes
+from deployments import live_nodes as module
+from deployments.live_nodes import free_nodes, live_nodes
+from deployments.routing.shortage import FreeNode
 from models.devices import device_named
 
 
@@ -30,3 +32,20 @@ def test_the_nodes_that_are_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (cpu.name, cpu.num_cpus, cpu.memory_bytes, cpu.gpu) == ("aa", 1.0, 4_000_000_000, None)
     assert (gpu.name, gpu.gpu, gpu.num_devices) == ("bb", device_named("h200-141gb"), 2)
     assert gpu.stored == frozenset()
+
+
+def test_what_the_nodes_that_are_alive_have_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    records = [
+        record("aa", {"CPU": 2.0, "GPU": 1.0, "accelerator_type:L4": 1.0}),
+        record("bb", {"CPU": 2.0, "GPU": 1.0}),  # of a kind that nobody knows
+        record("cc", {}, alive=False),
+        record("dd", {"CPU": 1.0}),  # it has just come, and has not said yet
+    ]
+    free = {"aa": {"CPU": 1.5, "GPU": 0.25}, "bb": {"CPU": 2.0}, "cc": {"CPU": 4.0}}
+    monkeypatch.setattr(ray, "nodes", lambda: records)
+    monkeypatch.setattr(module, "available_resources_per_node", lambda: free)
+    assert free_nodes() == (
+        FreeNode(free["aa"], device_named("l4-24gb"), {"ray.io/node-id": "aa"}),
+        FreeNode(free["bb"], None, {"ray.io/node-id": "bb"}),
+        FreeNode({}, None, {"ray.io/node-id": "dd"}),
+    )
