@@ -20,13 +20,15 @@ from cluster.terminal.options import JsonOption
 from cluster.terminal.render import print_json, print_table
 from deployments.audit.location import DEFAULT_AUDIT_DIR, audit_folder
 from deployments.audit.reader import Cursor
-from deployments.audit.record import Record, encode_record
+from deployments.audit.record import Record, RequestRecord, encode_record
 from deployments.audit.retention import Retention
+from deployments.audit.shadow_report import ShadowComparison, compare_shadows
 from deployments.audit.tail import Tail
 from deployments.audit.verify import Report, verify
 
 _FOLLOW_PERIOD_S = 0.5
 _SHOWN = 20
+_SHADOW_COLUMNS = ("original", "shadow", "copies", "failed", "agreed", "latency ratio")
 
 FolderArgument = Annotated[
     str | None,
@@ -43,6 +45,7 @@ def audit_commands() -> typer.Typer:
     group = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check, watch and prune the audit log.")
     group.command("verify")(verify_journal)
     group.command("tail")(tail)
+    group.command("shadows")(shadows)
     group.command("prune")(prune)
     return group
 
@@ -89,6 +92,21 @@ def tail(
         _print(newest.more(), as_json=as_json)
 
 
+def shadows(
+    folder: FolderArgument = None, *, config: StateConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Compare shadow copies with the requests that they copy: failures, agreement, time in the replica."""
+    found = compare_shadows(
+        record for record in Tail(_folder(folder, config)).more() if isinstance(record, RequestRecord)
+    )
+    if as_json:
+        print_json([dataclasses.asdict(each) for each in found])
+    elif found:
+        print_table(_SHADOW_COLUMNS, [_shadow_row(each) for each in found], right=_SHADOW_COLUMNS[2:])
+    else:
+        typer.echo("no shadow copies")
+
+
 def prune(
     folder: FolderArgument = None,
     *,
@@ -113,6 +131,12 @@ def prune(
         print_json({"removed": removed})
     else:
         typer.echo("\n".join([*removed, f"Removed {len(removed)} segments from {place}."]))
+
+
+def _shadow_row(found: ShadowComparison) -> tuple[str, ...]:
+    agreed = f"{found.num_agreed} of {found.num_compared}" if found.num_compared else "-"
+    ratio = "-" if found.latency_ratio is None else f"{found.latency_ratio:.2f}"
+    return found.original, found.shadow, str(found.num_copies), str(found.num_failed), agreed, ratio
 
 
 def _folder(given: str | None, config: Path | None) -> Path:

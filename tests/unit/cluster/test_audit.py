@@ -158,3 +158,13 @@ def test_following(tmp_path: Path) -> None:
         assert json.loads(process.stdout.readline())["id"] == "request-2"
         process.terminate()
     journal.close()
+
+
+def test_shadows_are_compared(folder: Path, stowage: Stowage) -> None:
+    assert stowage("audit", "shadows", folder).out == "no shadow copies\n"
+    journal = open_journal(folder, "other")
+    journal.append(request(9, id="copy", shadow_of=request(1).id, version="9", agrees=True, engine_ms=1.0))
+    journal.close()
+    (found,) = json.loads(stowage("audit", "shadows", folder, "--json").out)
+    assert (found["shadow"], found["num_copies"], found["num_agreed"]) == ("tiny@9", 1, 1)
+    assert "1 of 1" in stowage("audit", "shadows", folder).out
