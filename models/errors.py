@@ -6,6 +6,10 @@ Messages name the offending value; ``remedy`` says what to do about it.
 
 from __future__ import annotations
 
+import re
+
+_WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
+
 
 class StowageError(Exception):
     """Base of everything that Stowage raises on purpose."""
@@ -97,6 +101,10 @@ class DoesNotFitError(ConfigError):
     """The planned bytes exceed what a node or device has."""
 
 
+class ConflictError(StowageError):
+    """What an operator asks for contradicts what is deployed."""
+
+
 class StoreError(StowageError):
     """A model version cannot be imported, read or removed."""
 
@@ -123,3 +131,11 @@ class StateError(StowageError):
 
 class StateUnavailableError(StateError):
     """The state database does not answer now."""
+
+
+def error_code(error: BaseException) -> str:
+    """An error in one word, for records: a ModelUnavailableError is ``model_unavailable``, what is not ours
+    ``internal``."""
+    if not isinstance(error, StowageError):
+        return "internal"
+    return _WORD_START.sub("_", type(error).__name__.removesuffix("Error")).lower()

@@ -1,4 +1,4 @@
-"""The nouns that every layer shares. Plain frozen values; nothing here imports the rest of Stowage."""
+"""The nouns that every layer shares. Plain frozen values that import nothing but one another."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from models.tools import ToolCall, ToolCallPiece, Tools
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,10 +43,21 @@ class Pooling(StrEnum):
 
 
 class FinishReason(StrEnum):
-    """Why a generation ended: a stop string or end-of-sequence token, or a token limit."""
+    """Why a generation ended: a stop string or end-of-sequence token, a token limit, or calls to answer."""
 
     STOP = "stop"
     LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+
+
+class GrammarKind(StrEnum):
+    """How the text of a grammar is written: a JSON schema, a regular expression, a JSON array of strings of which
+    one is to be chosen, or Lark."""
+
+    JSON_SCHEMA = "json_schema"
+    REGEX = "regex"
+    CHOICE = "choice"
+    LARK = "lark"
 
 
 def check_name(value: str) -> str:
@@ -91,10 +104,15 @@ class VersionId:
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One turn of a conversation, in the words of the chat template: role and text."""
+    """One turn of a conversation, in the words of the chat template: role and text.
+
+    ``tool_calls`` are those of an assistant's turn; ``tool_call_id`` is the call whose result a tool's turn gives.
+    """
 
     role: str
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +120,7 @@ class Conversation:
     """A prompt that still has to go through the model's chat template."""
 
     messages: tuple[ChatMessage, ...]
+    tools: Tools | None = None
 
 
 Prompt = str | tuple[int, ...] | Conversation
@@ -124,12 +143,22 @@ class SamplingParams:
 
 
 @dataclass(frozen=True, slots=True)
+class Grammar:
+    """What a whole continuation has to match. ``param`` names the request's field that it came from."""
+
+    kind: GrammarKind
+    text: str
+    param: str
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """One prompt to continue. ``request_id`` is unique within the cluster."""
 
     request_id: str
     prompt: Prompt
     sampling: SamplingParams = field(default_factory=SamplingParams)
+    grammar: Grammar | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +175,20 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class GenerationChunk:
-    """The text that became certain since the last chunk; the last chunk has a reason and the usage."""
+    """The text that became certain since the last chunk; the last chunk has a reason and the usage.
+
+    ``num_tokens`` counts what was generated since the last chunk, shown or not; ``num_prompt_tokens`` is set on
+    the first chunk only. So what a stream has used is known wherever it is cut. ``stop_string`` is the one that
+    ended the text, on the last chunk.
+    """
 
     text: str
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
+    num_tokens: int = 0
+    num_prompt_tokens: int = 0
+    tool_calls: tuple[ToolCallPiece, ...] = ()
+    stop_string: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +235,7 @@ class InferRequest:
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What a replica says of the model that it has loaded."""
+    """What is known of a deployed version. ``max_concurrency``: requests that one replica works on at once."""
 
     id: VersionId
     task: Task
@@ -209,6 +247,7 @@ class ModelCard:
     embedding_dim: int | None = None
     licence: str | None = None
     planned_bytes: int | None = None
+    max_concurrency: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

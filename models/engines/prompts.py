@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from models.errors import ContextLengthError, InvalidRequestError, UnsupportedOptionError
+from models.engines.chat_template import ChatTemplate
+from models.errors import ContextLengthError, InvalidRequestError
 from models.types import Conversation, Prompt, SamplingParams
 
 
@@ -13,7 +13,7 @@ class PromptEncoder:
     """Encodes prompts for one model. Safe to use from several threads: it never changes the tokenizer."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, vocab_size: int, max_model_len: int) -> None:
-        self._tokenizer = tokenizer
+        self._template = ChatTemplate(tokenizer)
         self._backend = tokenizer.backend_tokenizer
         self._vocab_size = vocab_size
         self._max_model_len = max_model_len
@@ -48,7 +48,7 @@ class PromptEncoder:
 
     def _to_ids(self, prompt: Prompt) -> list[int]:
         if isinstance(prompt, Conversation):
-            return self._tokenize(self._render(prompt), param="messages", add_special_tokens=False)
+            return self._tokenize(self._template.render(prompt), param="messages", add_special_tokens=False)
         if isinstance(prompt, str):
             return self._tokenize(prompt, param="prompt", add_special_tokens=True)
         return self._checked_ids(prompt)
@@ -73,18 +73,3 @@ class PromptEncoder:
                     param="prompt",
                 )
         return list(token_ids)
-
-    def _render(self, conversation: Conversation) -> str:
-        if self._tokenizer.chat_template is None:
-            raise UnsupportedOptionError(
-                "this model has no chat template", remedy="use text completion instead", param="messages"
-            )
-        messages = [{"role": turn.role, "content": turn.content} for turn in conversation.messages]
-        try:
-            return str(self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
-        except TemplateError as error:
-            raise InvalidRequestError(
-                f"the model's chat template refuses these messages: {error}",
-                remedy="change the roles or their order",
-                param="messages",
-            ) from error

@@ -29,6 +29,7 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
+from models.engines.grammar_mask import GrammarMask
 from models.types import SamplingParams
 
 GREEDY = 0
@@ -60,8 +61,9 @@ def logits_arguments(params: SamplingParams, vocab_size: int) -> LogitsArguments
 
 
 def build_processors(vocab_size: int) -> ContinuousBatchingLogitsProcessorList:
-    """The processors of every request, in the order that ``generate`` applies them, and the noise last."""
+    """The processors of every request: its grammar, those of ``generate`` in their order, and the noise last."""
     processors: list[ContinuousBatchingLogitsProcessor] = [
+        GrammarMask(),
         ContinuousBatchingTemperatureLogitsWarper(TemperatureLogitsWarper(1.0)),
         TopK(TopKLogitsWarper(vocab_size)),
         TopP(TopPLogitsWarper(1.0)),

@@ -18,22 +18,24 @@ from transformers.generation.continuous_batching.cache import PagedAttentionCach
 from transformers.generation.continuous_batching.requests import GenerationOutput
 
 from models.engines.base import EngineSettings
+from models.engines.chunks import ChunkWriter
 from models.engines.cuda_memory import limit_cuda_memory
-from models.engines.detokenize import IncrementalDetokenizer
+from models.engines.grammar import Constraint, GrammarCompiler
+from models.engines.grammar_mask import grammar_arguments
 from models.engines.heap import return_kept_blocks
 from models.engines.parts import FRESH, Parts
 from models.engines.prompts import PromptEncoder
 from models.engines.sampling import build_processors, logits_arguments
-from models.engines.stop import StopMatcher
-from models.errors import EngineError
+from models.engines.tool_calls import tool_grammar
+from models.errors import EngineError, InvalidRequestError, UnsupportedOptionError
 from models.manifest import Manifest
 from models.types import (
+    Conversation,
     EngineStats,
-    FinishReason,
     GenerationChunk,
     GenerationRequest,
+    Grammar,
     TensorSpec,
-    Usage,
 )
 
 _STOP_TIMEOUT_S = 10.0
@@ -65,31 +67,28 @@ class TransformersEngine:
         self._prompts = PromptEncoder(tokenizer, self._vocab_size, settings.max_model_len)
         self._tokenizer = tokenizer.backend_tokenizer
         self._eos_ids = _end_tokens(model, tokenizer.eos_token_id)
+        self._grammars = GrammarCompiler(self._tokenizer, self._vocab_size, self._eos_ids)
         self._manager = _start_batching(model, settings, self._vocab_size, self._eos_ids)
+        self._prepares_ahead = _prepares_ahead(self._manager.continuous_batching_config)
         self._num_active = 0
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationChunk]:
-        prompt_ids = await asyncio.to_thread(self._prompts.encode, request.prompt)
+        prompt_ids, constraint = await asyncio.to_thread(self._prepare, request)
         max_new_tokens = self._prompts.max_new_tokens(len(prompt_ids), request.sampling)
-        outputs = self._submit(request, prompt_ids, max_new_tokens)
-        text = _TextStream(
-            IncrementalDetokenizer(self._tokenizer), StopMatcher(request.sampling.stop), self._eos_ids
-        )
+        chunks = ChunkWriter(self._tokenizer, self._eos_ids, request, len(prompt_ids))
+        outputs = self._submit(request, prompt_ids, max_new_tokens, constraint)
         ended = False
         self._num_active += 1
         try:
             while not ended:
                 output = await _newest(outputs)
                 ended = output.is_finished()
-                if output.error is not None:
-                    raise EngineError(f"generation with {self._id} failed: {output.error}")
-                piece, finish_reason = text.advance(output.generated_tokens, ended)
-                if finish_reason is not None:
-                    usage = Usage(len(prompt_ids), len(output.generated_tokens))
-                    yield GenerationChunk(piece, finish_reason, usage)
-                    return
-                if piece:
-                    yield GenerationChunk(piece)
+                self._check_output(output, constraint)
+                chunk = chunks.advance(output.generated_tokens, ended)
+                if chunk is not None:
+                    yield chunk
+                    if chunk.finish_reason is not None:
+                        return
         finally:
             if not ended:
                 self._cancel(request.request_id)
@@ -118,8 +117,46 @@ class TransformersEngine:
         if self._manager.is_running():
             self._manager.stop(block=True, timeout=_STOP_TIMEOUT_S, hard_stop=True)
 
+    def _prepare(self, request: GenerationRequest) -> tuple[list[int], Constraint | None]:
+        """The tokens of the prompt, and what its continuation has to match."""
+        prompt_ids = self._prompts.encode(request.prompt)
+        grammar = self._grammar_of(request)
+        return prompt_ids, None if grammar is None else self._grammars.constrain(grammar, len(prompt_ids))
+
+    def _grammar_of(self, request: GenerationRequest) -> Grammar | None:
+        tools = request.prompt.tools if isinstance(request.prompt, Conversation) else None
+        grammar = request.grammar if tools is None else tool_grammar(tools, self._tokenizer)
+        if grammar is not None and self._prepares_ahead:
+            raise UnsupportedOptionError(
+                f"{self._id} runs where batches are prepared before the last tokens are known, "
+                "so its text cannot be kept to a grammar",
+                remedy="leave it out",
+                param=grammar.param,
+            )
+        if tools is not None and request.grammar is not None:
+            raise UnsupportedOptionError(
+                f"{request.grammar.param} and tools cannot be had in one answer",
+                remedy="leave out one of them, or set tool_choice to none",
+                param=request.grammar.param,
+            )
+        return grammar
+
+    def _check_output(self, output: GenerationOutput, constraint: Constraint | None) -> None:
+        if output.error is not None:
+            raise EngineError(f"generation with {self._id} failed: {output.error}")
+        if constraint is not None and constraint.failure is not None:
+            raise InvalidRequestError(
+                f"the grammar takes too much to be followed any further: {constraint.failure}",
+                remedy="make the schema or expression simpler",
+                param=constraint.param,
+            )
+
     def _submit(
-        self, request: GenerationRequest, prompt_ids: list[int], max_new_tokens: int
+        self,
+        request: GenerationRequest,
+        prompt_ids: list[int],
+        max_new_tokens: int,
+        constraint: Constraint | None,
     ) -> asyncio.Queue[GenerationOutput]:
         outputs: asyncio.Queue[GenerationOutput] = asyncio.Queue()
         self._manager.register_result_handler(request.request_id, outputs.put_nowait)
@@ -129,6 +166,7 @@ class TransformersEngine:
             max_new_tokens=max_new_tokens,
             streaming=True,
             **logits_arguments(request.sampling, self._vocab_size),
+            **grammar_arguments(constraint),
         )
         if added is None:
             self._forget(request.request_id)
@@ -144,31 +182,6 @@ class TransformersEngine:
         router = self._manager.output_router
         with router._lock:
             router.result_handlers.pop(request_id, None)
-
-
-class _TextStream:
-    """Turns a growing list of token ids into pieces of text and, at last, a reason to stop."""
-
-    def __init__(self, detokenizer: IncrementalDetokenizer, stops: StopMatcher, eos_ids: frozenset[int]) -> None:
-        self._detokenizer = detokenizer
-        self._stops = stops
-        self._eos_ids = eos_ids
-        self._num_seen = 0
-
-    def advance(self, token_ids: list[int], ended: bool) -> tuple[str, FinishReason | None]:
-        """The new text of ``token_ids`` (all so far), and why the generation ended if it did."""
-        fresh = token_ids[self._num_seen :]
-        self._num_seen = len(token_ids)
-        at_eos = bool(fresh) and fresh[-1] in self._eos_ids
-        text = self._detokenizer.push(fresh[:-1] if at_eos else fresh)
-        if ended:
-            text += self._detokenizer.flush()
-        piece, hit = self._stops.push(text)
-        if hit:
-            return piece, FinishReason.STOP
-        if not ended:
-            return piece, None
-        return piece + self._stops.flush(), FinishReason.STOP if at_eos else FinishReason.LENGTH
 
 
 async def _newest(outputs: asyncio.Queue[GenerationOutput]) -> GenerationOutput:
@@ -187,6 +200,11 @@ def _num_pages_used(cache: PagedAttentionCache) -> int:
     used_bytes = all_bytes - int(cache.compute_free_capacity(relative=False)) - kept_bytes
     used_pages: int = ceil(used_bytes * cache.num_blocks / all_bytes)
     return max(0, used_pages)  # the loop goes on while this is read
+
+
+def _prepares_ahead(config: ContinuousBatchingConfig) -> bool:
+    """With flash attention on a GPU; see GrammarMask."""
+    return bool(config.use_async_batching) or any(config.cuda_graph_booleans)
 
 
 def _end_tokens(model: PreTrainedModel, tokenizer_eos: int | None) -> frozenset[int]:

@@ -13,6 +13,7 @@ from models.errors import (
     ModelUnavailableError,
     OverloadedError,
     StowageError,
+    error_code,
 )
 
 ALL = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, StowageError)]
@@ -44,3 +45,8 @@ def test_the_waiting_time_survives_pickling() -> None:
 
 def test_without_a_remedy_the_message_stands_alone() -> None:
     assert str(StowageError("it broke")) == "it broke"
+
+
+def test_the_code_of_an_error_is_its_name_and_tells_nothing_of_what_is_not_ours() -> None:
+    assert error_code(ContextLengthError("too long")) == "context_length"
+    assert error_code(ZeroDivisionError("a prompt, perhaps")) == "internal"

@@ -182,6 +182,7 @@ def test_a_replica_with_all_slots_in_use_lets_another_one_have_some_as_they_come
     admitted(first.reserve(scoped, Amounts(), NOW + 1))
     refused(first.reserve(scoped, Amounts(), NOW + 1))
     book.tick("first", first, NOW + 2)
+    book.tick("second", second, NOW + 2)
     admitted(reserve(second, book, scoped, Amounts(), NOW + 2, "second"))
 
 

@@ -56,3 +56,9 @@ def test_an_empty_stop_string_is_refused() -> None:
     with pytest.raises(InvalidRequestError, match="empty") as refused:
         StopMatcher(["a", ""])
     assert refused.value.param == "stop"
+
+
+def test_what_was_found_is_told() -> None:
+    matcher = StopMatcher(["b", "ab", "x"])
+    assert (matcher.push("..a"), matcher.matched) == (("..", False), None)
+    assert (matcher.push("b"), matcher.matched) == (("", True), "ab")

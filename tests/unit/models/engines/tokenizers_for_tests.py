@@ -14,6 +14,13 @@ CORPUS = (
 )
 
 
+def id_of(tokenizer: Tokenizer, token: str = SPECIAL) -> int:
+    """The id of a token that is there."""
+    found = tokenizer.token_to_id(token)
+    assert found is not None
+    return found
+
+
 def byte_level() -> Tokenizer:
     """Byte-level BPE, whose tokens begin and end anywhere inside a character (GPT-2, Llama 3, SmolLM2)."""
     tokenizer = Tokenizer(models.BPE())
