@@ -15,6 +15,7 @@ from cluster.diff import diff
 from cluster.keys import keys_commands
 from cluster.models_commands import models_commands
 from cluster.plan import plan
+from cluster.rollout import rollout_commands
 from cluster.serve import serve
 from cluster.status import status
 from cluster.usage import usage
@@ -36,6 +37,7 @@ def build_cli() -> typer.Typer:
     cli.add_typer(models_commands(), name="models")
     cli.add_typer(keys_commands(), name="keys")
     cli.add_typer(audit_commands(), name="audit")
+    cli.add_typer(rollout_commands(), name="rollout")
     for command in (validate, plan, diff, serve, status, calibrate, usage):
         cli.command()(command)
     return cli

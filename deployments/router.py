@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from random import SystemRandom
@@ -18,6 +19,7 @@ from deployments.api.http.settings import ApiSettings
 from deployments.args import RouterArgs
 from deployments.audit.writer import JournalWriter
 from deployments.books import Books, Limiter
+from deployments.chronicle import JournalledChronicle
 from deployments.dataplane.build import Patience, Seams, build_dataplane
 from deployments.dataplane.catalog import Catalog
 from deployments.dataplane.traffic import Traffic
@@ -27,12 +29,16 @@ from deployments.grpc.servicer import GrpcService
 from deployments.handles import ServeClients
 from deployments.limits.allowance import Allowance
 from deployments.live import fetch_picture
+from deployments.repository.service import Repository
+from deployments.repository_serve import ServeCluster
 from deployments.routing.lane import LaneLimits
 from deployments.routing.policy import RouterPolicy
+from deployments.routing.table import Weights
 from deployments.state.database import Database
 from deployments.state.keyring import Keyring
 from deployments.state.location import state_url
 from deployments.state_link import Identity, StateLink
+from models.types import VersionId
 
 
 @serve.ingress()
@@ -54,7 +60,10 @@ class Router(GrpcService):
                 LaneLimits(interactive_wait_s=args.interactive_wait_s),
             ),
         )
-        super().__init__(self._dataplane, self._books, self._grpc_settings())
+        self._repository = Repository(
+            ServeCluster(), self._catalog, self._traffic, self._chronicle, time.time, 2 * args.status_period_s
+        )
+        super().__init__(self._dataplane, self._books, self._grpc_settings(), self._repository)
 
     async def __serve_build_asgi_app__(self) -> Starlette:
         await self._catalog.refresh()
@@ -69,6 +78,7 @@ class Router(GrpcService):
                 is_cancelled=True,
             ),
             self._books,
+            self._repository,
         )
 
     def reconfigure(self, user_config: dict[str, JsonValue]) -> None:
@@ -90,15 +100,23 @@ class Router(GrpcService):
         me = Identity(f"router-{replica}", Path(args.audit_dir).expanduser(), time.time)
         journal = JournalWriter(me.folder, me.replica, _now)
         allowance = Allowance(args.on_state_outage)
-        self._link = StateLink(self._open_database, me, journal, allowance, self._set_keys)
+        self._link = StateLink(self._open_database, me, journal, allowance, self)
         limiter = Limiter(allowance, self._link.refill, lambda: self._link.outage)
+        self._chronicle = JournalledChronicle(journal, lambda: self._link.database, time.time)
         self._books = Books(me.replica, args.keys, journal, limiter, time.time)
 
     def _open_database(self) -> Database:
         return Database.open(state_url(self._args.state, os.environ))
 
-    def _set_keys(self, keyring: Keyring) -> None:
+    def set_keys(self, keyring: Keyring) -> None:
         self._books.set_keys(keyring)
+
+    def set_rollouts(self, weights: Mapping[str, Weights]) -> None:
+        self._traffic.rollouts = weights
+
+    def is_up(self, version: VersionId) -> bool:
+        state = self._catalog.live.get(version)
+        return state is not None and state.status == "ready"
 
     def _grpc_settings(self) -> GrpcSettings:
         args = self._args

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from deployments.audit.writer import JournalWriter
 from deployments.limits.allowance import Allowance
+from deployments.routing.table import Weights
 from deployments.state.admin_events import claim_unexported
 from deployments.state.bookkeeper import Bookkeeper, Outage
 from deployments.state.database import Database
 from deployments.state.keyring import Keyring
 from deployments.state.keys import read_keys
 from deployments.state.ledger import Ledger
+from deployments.state.rollouts import Rollouts
 from models.errors import StateError, StateUnavailableError
+from models.types import VersionId
 
 logger = logging.getLogger("ray.serve")
 
@@ -33,11 +38,21 @@ class Identity:
     clock: Callable[[], float]
 
 
-class StateLink:
-    """``open_database`` is called in a thread until it succeeds.
+class Follower(Protocol):
+    """Who goes by what the database says."""
 
-    ``on_keys`` hears of the keys when they are known, and whenever they change.
-    """
+    def set_keys(self, keyring: Keyring) -> None:
+        """The keys, when they are known, and whenever they change."""
+
+    def set_rollouts(self, weights: Mapping[str, Weights]) -> None:
+        """Where requests go, by route, as far as rollouts have their say."""
+
+    def is_up(self, version: VersionId) -> bool:
+        """Whether the version can take all requests: a rollout may go back to it."""
+
+
+class StateLink:
+    """``open_database`` is called in a thread until it succeeds; ``database`` is None until then."""
 
     def __init__(
         self,
@@ -45,16 +60,18 @@ class StateLink:
         me: Identity,
         journal: JournalWriter,
         allowance: Allowance,
-        on_keys: Callable[[Keyring], None],
+        follower: Follower,
     ) -> None:
         self._open_database = open_database
         self._me = me
         self._journal = journal
         self._allowance = allowance
-        self._on_keys = on_keys
+        self._follower = follower
         self._bookkeeper: Bookkeeper | None = None
+        self.database: Database | None = None
         self._seen: Mapping[str, int] | None = None
         self._not_open: Outage | None = None
+        allowance.outage = "the state database has not been opened yet"
 
     @property
     def outage(self) -> Outage | None:
@@ -69,12 +86,13 @@ class StateLink:
     async def run(self) -> None:
         """Until cancelled: keep the journal in order, count what is used, and follow what changes."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._tend_journal())
-            database = await self._open()
+            tasks.create_task(_keep_on(self._tend_journal))
+            self.database = database = await self._open()
             ledger = Ledger(database, self._me.folder, self._me.replica, self._me.clock)
             self._bookkeeper = Bookkeeper(ledger, self._allowance, self._me.clock, _PERIOD_S)
-            tasks.create_task(self._bookkeeper.run())
-            tasks.create_task(self._watch(database, self._bookkeeper))
+            tasks.create_task(_keep_on(self._bookkeeper.run))
+            tasks.create_task(_keep_on(partial(self._watch, database, self._bookkeeper)))
+            tasks.create_task(_keep_on(partial(self._roll_out, Rollouts(database, self._me.clock))))
 
     async def close(self) -> None:
         """Count what is left, give the leases back. When no request is under way any more."""
@@ -112,8 +130,17 @@ class StateLink:
             except StateError as error:
                 logger.warning("What changed in the state database is read later: %s", error)
 
+    async def _roll_out(self, rollouts: Rollouts) -> None:
+        """While the database is away the last weights stay."""
+        while True:
+            try:
+                self._follower.set_rollouts(await asyncio.to_thread(rollouts.tick, self._follower.is_up))
+            except StateError as error:
+                logger.warning("Rollouts stand still: %s", error)
+            await asyncio.sleep(_PERIOD_S)
+
     async def _read(self, database: Database) -> None:
-        self._on_keys(await asyncio.to_thread(self._read_now, database))
+        self._follower.set_keys(await asyncio.to_thread(self._read_now, database))
 
     def _read_now(self, database: Database) -> Keyring:
         """The keys; administrators' changes go into the journal."""
@@ -128,3 +155,13 @@ class StateLink:
             logger.error("The state database cannot be opened; trying on: %s", error)
             self._not_open = Outage(self._me.clock(), str(error), 0)
         self._allowance.outage = str(error)
+
+
+async def _keep_on(work: Callable[[], Awaitable[None]]) -> None:
+    """A defect in one part of the books is told, and stops neither that part for long nor the others."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            logger.exception("A part of the router's books failed; it goes on in a second.")
+            await asyncio.sleep(_PERIOD_S)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from cluster.live.http_get import Reply, UnreachableError, get
 from cluster.live.live_nodes import NODES_PATH, NodesReply
 from deployments.routing.live_versions import LiveVersions
+from deployments.routing.run_time import RunTimeNote
 from deployments.routing.serve_details import ServeDetails
 from deployments.routing.states import ApplicationView, read_states, read_status
 from models.errors import ConfigError, StowageError
@@ -36,7 +37,7 @@ class LiveApplication:
     """One Serve application, its state and reason in the words of ``/readyz``.
 
     ``planned_bytes`` is the plan of one replica, for an application of others the memory that it asks Ray for.
-    ``replicas`` are the ids of those that run.
+    ``replicas`` are the ids of those that run. ``run_time``: what no file says of it.
     """
 
     name: str
@@ -46,6 +47,7 @@ class LiveApplication:
     reason: str | None = None
     planned_bytes: int | None = None
     replicas: tuple[str, ...] = ()
+    run_time: RunTimeNote | None = None
 
 
 class Dashboard:
@@ -139,4 +141,5 @@ def _live(view: ApplicationView, now_unix_s: float) -> LiveApplication:
         reason=reason,
         planned_bytes=int(planned) if planned else None,
         replicas=running,
+        run_time=view.run_time,
     )

@@ -6,18 +6,16 @@ without asking a replica. A pool has the cards of all of its models there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Collection, Sequence
 
-from pydantic import JsonValue, TypeAdapter
+from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter
 
 from models.engines.text_tensors import TEXT, embedding_spec
 from models.manifest import Manifest, TensorFacts
 from models.memory.plan import MemoryPlan
-from models.types import ModelCard, TensorSpec
+from models.types import ModelCard, TensorSpec, VersionId
 
 _CARD = TypeAdapter(ModelCard)
-_CARDS = TypeAdapter(dict[Literal["pooled"], tuple[ModelCard, ...]])
 
 
 def make_card(manifest: Manifest, plan: MemoryPlan) -> ModelCard:
@@ -52,15 +50,24 @@ def load_card(value: object) -> ModelCard:
     return _CARD.validate_python(value)
 
 
-def dump_cards(cards: Sequence[ModelCard]) -> JsonValue:
-    """The cards of a pool as JSON values."""
-    dumped: JsonValue = _CARDS.dump_python({"pooled": tuple(cards)}, mode="json")
+class PoolConfig(BaseModel):
+    """The ``user_config`` of a pool: the cards of its models, and those of them that are pinned."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pooled: tuple[ModelCard, ...]
+    pinned: tuple[VersionId, ...] = ()
+
+
+def dump_pool(cards: Sequence[ModelCard], pinned: Collection[VersionId]) -> JsonValue:
+    """The ``user_config`` of a pool as JSON values."""
+    dumped: JsonValue = PoolConfig(pooled=tuple(cards), pinned=tuple(sorted(pinned))).model_dump(mode="json")
     return dumped
 
 
-def load_cards(value: object) -> tuple[ModelCard, ...]:
-    """The inverse of ``dump_cards``; pydantic.ValidationError for anything else."""
-    return _CARDS.validate_python(value).get("pooled", ())
+def load_pool(value: object) -> PoolConfig:
+    """The inverse of ``dump_pool``; pydantic.ValidationError for anything else."""
+    return PoolConfig.model_validate(value)
 
 
 def _specs(facts: tuple[TensorFacts, ...]) -> tuple[TensorSpec, ...]:

@@ -73,6 +73,9 @@ class _Ratio:
     measured: float
     surely_above: float
 
+    def __str__(self) -> str:
+        return f"latency {self.name} {self.measured:.2f} times that of the old version"
+
 
 def find(stats: StepStats, plan: RolloutPlan) -> Findings:
     """Compare, each of a rollout's tests at an equal part of ALPHA."""
@@ -88,18 +91,15 @@ def find(stats: StepStats, plan: RolloutPlan) -> Findings:
 def _broken_errors(stats: StepStats, plan: RolloutPlan, enough: float) -> Iterator[str]:
     new, old = stats.new.attempts, stats.old.attempts
     if evidence_above(new, plan.max_error_rate) >= enough:
-        yield f"{_errors(new)}, surely more than {plan.max_error_rate:.3g} of them may"
+        yield f"{_error_rate(new)}, surely above {_percent(plan.max_error_rate)}"
     if evidence_worse(new, old) >= enough:
-        yield f"{_errors(new)}, surely a greater share than of the old version's, where {_errors(old)}"
+        yield f"{_error_rate(new)}, surely above that of the old version: {_error_rate(old)}"
 
 
 def _broken_latencies(ratios: tuple[_Ratio, ...], plan: RolloutPlan) -> Iterator[str]:
     for ratio in ratios:
         if ratio.surely_above > plan.max_latency_ratio:
-            yield (
-                f"{ratio.name} is {ratio.measured:.2f} times the old version's, "
-                f"surely more than {plan.max_latency_ratio:g} times"
-            )
+            yield f"{ratio}, surely above {plan.max_latency_ratio:g} times"
 
 
 def _lacking(stats: StepStats, plan: RolloutPlan) -> Iterator[str]:
@@ -110,11 +110,12 @@ def _lacking(stats: StepStats, plan: RolloutPlan) -> Iterator[str]:
 
 
 def _unmet(stats: StepStats, plan: RolloutPlan, ratios: tuple[_Ratio, ...]) -> Iterator[str]:
-    if stats.new.attempts.rate > plan.max_error_rate:
-        yield f"{_errors(stats.new.attempts)}, more than {plan.max_error_rate:.3g} of them, which may be chance"
+    new = stats.new.attempts
+    if new.rate > plan.max_error_rate:
+        yield f"{_error_rate(new)}, above {_percent(plan.max_error_rate)}, which may be chance"
     for ratio in ratios:
         if ratio.measured > plan.max_latency_ratio:
-            yield f"{ratio.name} is {ratio.measured:.2f} times the old version's, which may be chance"
+            yield f"{ratio}, above {plan.max_latency_ratio:g} times, which may be chance"
 
 
 def _ratios(stats: StepStats, enough: float) -> Iterator[_Ratio]:
@@ -134,5 +135,9 @@ def _numbers(stats: StepStats, ratios: tuple[_Ratio, ...]) -> Numbers:
     return Numbers(old.total, old.hits, new.total, new.hits, measured)
 
 
-def _errors(attempts: Trials) -> str:
-    return f"{attempts.hits} of {attempts.total} requests failed ({attempts.rate:.2%})"
+def _error_rate(attempts: Trials) -> str:
+    return f"error rate {_percent(attempts.rate)} ({attempts.hits} of {attempts.total} requests)"
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.3g}%"

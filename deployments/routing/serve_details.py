@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ValidationError
 
-from deployments.routing.cards import load_card, load_cards
+from deployments.routing.cards import load_card, load_pool
+from deployments.routing.run_time import RunTimeNote, load_note
 from deployments.routing.states import ApplicationView, ReplicaView
 from models.manifest import Name, Version
 from models.types import ModelCard, VersionId
 
 POOL_BUILDER = "deployments.pool_app:build_pool"
 ROUTER_BUILDER = "deployments.app:build_router"
+MODEL_BUILDER = "deployments.app:build_model"
 
 
 class _Replica(BaseModel):
@@ -81,7 +83,8 @@ class ServeDetails(BaseModel):
 def _view(name: str, application: _Application) -> ApplicationView:
     """Our applications have one deployment each, once they have been built."""
     deployment = next(iter(application.deployments.values()), _Deployment())
-    written = application.deployed_app_config
+    note = load_note(deployment.deployment_config.user_config)
+    written = application.deployed_app_config or _written(note)
     return ApplicationView(
         name=name,
         status=application.status,
@@ -90,10 +93,19 @@ def _view(name: str, application: _Application) -> ApplicationView:
         replicas=tuple(_replica(replica) for replica in deployment.replicas),
         required_resources=deployment.required_resources,
         card=_card(deployment),
-        pooled=_pooled(application, deployment),
+        pooled=_pooled(written, deployment),
         is_router=written is not None and written.import_path == ROUTER_BUILDER,
         selectors=_selectors(deployment.deployment_config.ray_actor_options),
+        run_time=note,
     )
+
+
+def _written(note: RunTimeNote | None) -> _Written | None:
+    """Serve keeps what was written only of what was deployed with the file."""
+    try:
+        return _Written.model_validate(note.written) if note else None
+    except ValidationError:
+        return None  # what looks like a note is someone else's
 
 
 def _replica(replica: _Replica) -> ReplicaView:
@@ -115,13 +127,12 @@ def _card(deployment: _Deployment) -> ModelCard | None:
         return None
 
 
-def _pooled(application: _Application, deployment: _Deployment) -> dict[VersionId, ModelCard | None]:
+def _pooled(written: _Written | None, deployment: _Deployment) -> dict[VersionId, ModelCard | None]:
     """By the cards of a pool; until it has been built, by what its operator wrote."""
-    written = application.deployed_app_config
     if written is None or written.import_path != POOL_BUILDER:
         return {}
     try:
-        return {card.id: card for card in load_cards(deployment.deployment_config.user_config)}
+        return {card.id: card for card in load_pool(deployment.deployment_config.user_config).pooled}
     except ValidationError:
         return dict.fromkeys(_written_models(written.args))
 

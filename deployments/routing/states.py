@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from deployments.routing.run_time import RunTimeNote
 from deployments.routing.shortage import FreeNode, Need, explain, is_lacking
 from models.types import ModelCard, VersionId
 
@@ -58,7 +59,8 @@ class ApplicationView:
     """What is needed of one Serve application. Resources are Ray's: CPU, GPU, memory in bytes.
 
     ``pooled`` are the versions that a pool hosts, with their cards once it has been built. A replica may be placed
-    on nodes to whose labels one of ``selectors`` applies, on all if there are none.
+    on nodes to whose labels one of ``selectors`` applies, on all if there are none. ``run_time``: what was done to
+    it since its file was deployed, or in place of one.
     """
 
     name: str
@@ -71,6 +73,7 @@ class ApplicationView:
     pooled: Mapping[VersionId, ModelCard | None] = field(default_factory=dict)
     is_router: bool = False
     selectors: tuple[Mapping[str, str], ...] = ()
+    run_time: RunTimeNote | None = None
 
     @property
     def num_running(self) -> int:

@@ -7,7 +7,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from deployments.routing.cards import dump_card, dump_cards, load_card, load_cards, make_card
+from deployments.routing.cards import PoolConfig, dump_card, dump_pool, load_card, load_pool, make_card
 from models.manifest import Manifest
 from models.memory.plan import plan_memory
 from models.spec import EngineName, Limits
@@ -62,8 +62,8 @@ def test_anything_else_is_refused(value: object) -> None:
 
 def test_the_cards_of_a_pool_come_back_unchanged_and_are_not_taken_for_one() -> None:
     cards = (card_of(MINILM, "embedding"), card_of(ADDER, "onnx"))
-    sent = json.loads(json.dumps(dump_cards(cards)))
-    assert load_cards(sent) == cards
+    sent = json.loads(json.dumps(dump_pool(cards, {cards[1].id, cards[0].id})))
+    assert load_pool(sent) == PoolConfig(pooled=cards, pinned=tuple(sorted(card.id for card in cards)))
     with pytest.raises(ValidationError):
         load_card(sent)
 
@@ -71,4 +71,4 @@ def test_the_cards_of_a_pool_come_back_unchanged_and_are_not_taken_for_one() -> 
 @pytest.mark.parametrize("value", [None, {"theirs": 1}, {"pooled": [1]}, dump_card(card_of(ADDER, "onnx"))])
 def test_what_is_no_pool_s_is_refused(value: object) -> None:
     with pytest.raises(ValidationError):
-        load_cards(value)
+        load_pool(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from deployments.routing.cards import dump_card, dump_cards
+from deployments.routing.cards import dump_card, dump_pool
 from deployments.routing.serve_details import POOL_BUILDER, ServeDetails
 from deployments.routing.states import ApplicationView, ReplicaView
 from models.types import ModelCard, Task, VersionId
@@ -78,7 +78,7 @@ def pool(user_config: object, args: object) -> dict[str, object]:
 
 
 def test_a_pool_is_read_by_its_cards() -> None:
-    (view,) = ServeDetails.model_validate_json(details(pool(dump_cards([CARD]), {"models": []}))).views()
+    (view,) = ServeDetails.model_validate_json(details(pool(dump_pool([CARD], ()), {"models": []}))).views()
     assert view.card is None
     assert view.pooled == {CARD.id: CARD}
 
