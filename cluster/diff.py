@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from cluster.config.applications import read_applications
+from cluster.config.applications import names_of, read_applications
 from cluster.config.config_changes import Effect, compare_applications, unapplied_changes
 from cluster.config.config_file import ConfigFile
 from cluster.config.serve_config import load_config
+from cluster.live.dashboard import Dashboard, read_token
+from cluster.live.run_time import beyond
 from cluster.planning.chosen_nodes import NodeOptions, choose_nodes
 from cluster.planning.plan_diff import ApplicationDiff, DeviceDiff, PlanDiff, diff_plans
 from cluster.planning.plan_tables import format_places
@@ -57,7 +62,8 @@ def diff(
 ) -> None:
     """Show what changes when NEW is deployed where OLD runs: what starts, stops, restarts, moves, and why.
 
-    Both are planned on the same nodes; what need not move stays where OLD has it. Starts nothing.
+    Both are planned on the same nodes; what need not move stays where OLD has it. Starts nothing. With --address,
+    what runs there otherwise than OLD says is shown too.
 
     Exit code: 0, or 1 when NEW does not fit; the proof is then on standard error.
     """
@@ -68,18 +74,29 @@ def diff(
         old_plan = plan_cluster(before, find, chosen, at=at)
         new_plan = plan_cluster(after, find, chosen, at=at, keep=old_plan.placement.slots)
     written = [ConfigFile.read(path).value for path in (old, new)]
-    changes = compare_applications(*map(read_applications, written))
+    applications = [read_applications(value) for value in written]
+    changes = compare_applications(*applications)
+    run_time = _run_time(address, *map(names_of, applications))
     found = diff_plans(old_plan, new_plan, changes, unapplied_changes(*written))
     if as_json:
-        print_json({"fits": not new_plan.problems, "problems": new_plan.problems, **dataclasses.asdict(found)})
+        print_json({"fits": not new_plan.problems, "problems": new_plan.problems, **dataclasses.asdict(found),
+                    "run_time": run_time})  # fmt: skip
     else:
-        _show(found)
+        _show(found, run_time)
     for problem in () if as_json else new_plan.problems:
         typer.echo(problem, err=True)
     raise typer.Exit(1 if new_plan.problems else _EXIT_CHANGED if exit_code and found.changes else 0)
 
 
-def _show(found: PlanDiff) -> None:
+def _run_time(address: str | None, old: Sequence[str], new: Sequence[str]) -> list[str]:
+    """What a cluster has been told since OLD was deployed; nothing where none is asked."""
+    if address is None:
+        return []
+    live = Dashboard(address, read_token(os.environ, Path.home())).applications()
+    return list(beyond(old, new, live, time.time()))
+
+
+def _show(found: PlanDiff, run_time: Sequence[str]) -> None:
     changed = [app for app in found.applications if app.effect is not Effect.STAYS]
     if changed:
         print_table(("change", "application", "memory", "where", "why"), map(_application_row, changed))
@@ -88,6 +105,8 @@ def _show(found: PlanDiff) -> None:
         columns = ("device", "before", "after", "change")
         print_table(columns, map(_device_row, found.devices), right=columns[1:])
         typer.echo()
+    for line in run_time:
+        typer.echo(f"Not as OLD says: {line}")
     for note in found.notes:
         typer.echo(f"Serve takes this only when it starts: {note}")
     typer.echo(_summary(found))

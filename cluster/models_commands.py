@@ -1,4 +1,4 @@
-"""``stowage models``: what is in a model store, and how it gets there."""
+"""``stowage models``: what is in a model store, how it gets there, and from there into a cluster."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from cluster.config.serve_config import load_config
 from cluster.import_progress import shown_progress
 from cluster.imports import import_version
 from cluster.manifest_rows import FILE_COLUMNS, VERSION_COLUMNS, fact_rows, file_rows, version_row
+from cluster.models_live import load, pin, scale, unload
 from cluster.terminal.options import JsonOption
 from cluster.terminal.render import print_json, print_table
 from models.errors import StoreError
@@ -41,13 +42,17 @@ VersionArgument = Annotated[VersionId, typer.Argument(metavar="NAME@VERSION", pa
 def models_commands() -> typer.Typer:
     """The group of commands."""
     group = typer.Typer(
-        no_args_is_help=True, rich_markup_mode=None, help="Import, list, show, verify and remove model versions."
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        help="Model versions in a store, and in a cluster.",
     )
     group.command("import")(import_models)
     group.command("list")(list_versions)
     group.command("show")(show)
     group.command("verify")(verify)
     group.command("remove")(remove)
+    for command in (load, unload, scale, pin):
+        group.command()(command)
     return group
 
 

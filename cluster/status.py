@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,12 @@ from typing import Annotated
 
 import typer
 
+from cluster.config.applications import names_of, read_applications
+from cluster.config.config_file import ConfigFile
+from cluster.config.serve_config import load_config
 from cluster.live.dashboard import DEFAULT_ADDRESS, Dashboard, LiveApplication, read_token
 from cluster.live.replica_metrics import ReplicaMemory, fetch_metrics, replica_memory, starting, without_share
+from cluster.live.run_time import missing, told
 from cluster.terminal.options import JsonOption
 from cluster.terminal.render import print_json, print_table
 from models.memory.plan import format_bytes
@@ -47,11 +52,15 @@ def status(
     address: Annotated[
         str, typer.Option(envvar="RAY_DASHBOARD_ADDRESS", help="Ray's dashboard, as http://host:port.")
     ] = DEFAULT_ADDRESS,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Show what of this Serve config file is not deployed, too.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what is live: applications, versions, replicas, state and the reason for it; memory of one replica as
     planned, as measured now and at most (of several replicas the largest), and the deviation of the peak from the
-    plan. A pool is planned at what it hosts now. OVER marks a replica beyond its budget.
+    plan. A pool is planned at what it hosts now. OVER marks a replica beyond its budget. The reason tells what
+    was loaded or changed at run time, too.
 
     Asks Ray's dashboard, and for what was measured the metrics endpoint of each node. For a cluster with token
     authentication the token is looked for where Ray itself looks: RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH,
@@ -59,6 +68,8 @@ def status(
     """
     dashboard = Dashboard(address, read_token(os.environ, Path.home()))
     applications = dashboard.applications()
+    if config is not None:
+        applications += missing(_names(config), applications)
     models, problems = live_models(dashboard, applications)
     for problem in problems:
         typer.echo(f"What replicas measure is not known in full: {problem}", err=True)
@@ -68,6 +79,12 @@ def status(
         typer.echo(f"No application runs on {address}.")
     else:
         print_table(_COLUMNS, [status_row(model) for model in models], right=_NUMBERS)
+
+
+def _names(config: Path) -> list[str]:
+    """The applications of a valid file."""
+    load_config(config)
+    return names_of(read_applications(ConfigFile.read(config).value))
 
 
 def live_models(
@@ -114,7 +131,12 @@ def _deviation(memory: Sequence[ReplicaMemory]) -> str:
 
 def _reason(model: LiveModel) -> str | None:
     starts = model.starting and model.application.state == "starting"
-    said = (model.starting if starts else model.application.reason, model.note)
+    note = model.application.run_time
+    said = (
+        model.starting if starts else model.application.reason,
+        model.note,
+        note and told(note, time.time()),
+    )
     return "; ".join(text for text in said if text) or None
 
 

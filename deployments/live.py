@@ -16,7 +16,7 @@ from deployments.routing.states import Picture, read_picture
 
 def listening() -> Listening:
     """Where the cluster's HTTP proxies listen."""
-    http = _client().http_config
+    http = serve_client().http_config
     return Listening(http.host, is_encrypted=bool(http.ssl_keyfile and http.ssl_certfile))
 
 
@@ -25,13 +25,14 @@ def fetch_picture() -> Picture:
 
     ``serve.status()`` is made from the same details, but leaves out what a model needs and where its replicas are.
     """
-    details = ServeDetails.model_validate(_client().get_serve_details())
+    details = ServeDetails.model_validate(serve_client().get_serve_details())
     views = details.views()
     nodes = free_nodes() if any(view.waits_for_a_node for view in views) else ()
     return read_picture(views, nodes, time.time())
 
 
-def _client() -> ServeControllerClient:
+def serve_client() -> ServeControllerClient:
+    """Serve's own, in the process of a replica or of a task. RayServeException where Serve does not run."""
     client = _get_global_client()
     if client is None:
         raise RayServeException("Serve is not running")

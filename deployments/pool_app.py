@@ -17,7 +17,7 @@ from deployments.options import pool_options
 from deployments.planning import plan_model
 from deployments.pool.warm_up import plan_warm_up
 from deployments.pool_args import PoolArgs
-from deployments.routing.cards import dump_cards, make_card
+from deployments.routing.cards import dump_pool, make_card
 from models.errors import DoesNotFitError
 from models.manifest import Manifest
 from models.memory.calibration import store_overheads
@@ -49,7 +49,7 @@ def build_pool(args: PoolArgs) -> Application:
     deployment = serve.deployment(
         **pool_options(args),
         request_router_config=_request_router(args),
-        user_config=dump_cards(_cards(manifests, plan)),
+        user_config=dump_pool(_cards(manifests, plan), plan.pinned),
     )
     return deployment(Pool).bind(args, plan, plan_warm_up(manifests, plans))
 

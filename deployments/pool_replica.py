@@ -24,6 +24,7 @@ from deployments.pool_args import PoolArgs
 from deployments.pool_loader import EngineLoader
 from deployments.pool_memory import PoolMemory
 from deployments.pool_metrics import PoolMetrics
+from deployments.routing.cards import load_pool
 from models.engines.kept_parts import KeptParts
 from models.engines.meters import ProcessMeter
 from models.engines.parts import FRESH
@@ -77,8 +78,7 @@ class Pool:
         limits = CacheLimits(args.num_loads, args.hold_s, args.max_queued_requests)
         self._cache = ModelCache(self._ledger, loader, limits, self._metrics, time.monotonic)
         await asyncio.to_thread(loader.warm_up, warm_up)
-        for version in sorted(plan.pinned):
-            await self._pin(version)
+        await self._pin(plan.pinned)
         self._memory = PoolMemory(
             planned=lambda: plan.planned(args.application, self._ledger.held),
             policy=args.memory_policy,
@@ -90,8 +90,9 @@ class Pool:
         self._memory.watch.start()
         logger.info("Pool %s has %s for its models.", args.name, format_bytes(plan.room_bytes))
 
-    def reconfigure(self, user_config: JsonValue) -> None:
-        """The user_config has the cards of the models, for the router to read; the replica has no use for it."""
+    async def reconfigure(self, user_config: JsonValue) -> None:
+        """Serve calls this after the start and when a model is pinned, or no longer, while the pool runs."""
+        await self._pin(frozenset(load_pool(user_config).pinned))
 
     async def check_health(self) -> None:
         """Closes broken models, one by one; the others serve on. EngineError when all are to be replaced."""
@@ -154,12 +155,15 @@ class Pool:
         self._memory_metrics.report(found)
         self._metrics.measured(self._ledger.held, found.reading.files)
 
-    async def _pin(self, version: VersionId) -> None:
-        try:
-            async with self._cache.use(version):
-                pass
-        except ModelUnavailableError:
-            logger.exception("Pinned model %s is not loaded; the pool serves the others.", version)
+    async def _pin(self, versions: frozenset[VersionId]) -> None:
+        """Load those that are not loaded; one after the other, so that requests get their turn between them."""
+        self._ledger.pin(versions)
+        for version in sorted(version for version in versions if not self._cache.is_loaded(version)):
+            try:
+                async with self._cache.use(version):
+                    pass
+            except ModelUnavailableError:
+                logger.exception("Pinned model %s is not loaded; the pool serves the others.", version)
 
     def __del__(self) -> None:
         memory: PoolMemory | None = getattr(self, "_memory", None)

@@ -77,3 +77,8 @@ def read_applications(value: object) -> list[Application]:
     written = child(value, "applications")
     items = enumerate(written) if isinstance(written, list) else ()
     return [Application(("applications", i), item) for i, item in items if isinstance(item, Mapping)]
+
+
+def names_of(applications: Sequence[Application]) -> list[str]:
+    """Their names, as Serve shows them."""
+    return [str(app.value.get("name")) for app in applications]

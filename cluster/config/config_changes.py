@@ -127,10 +127,15 @@ def _override(app: Application) -> Mapping[object, object]:
 def _option_effect(option: str, before: Mapping[object, object], after: Mapping[object, object]) -> Effect:
     if option in _RESTARTING_OPTIONS:
         return Effect.RESTARTS
-    policies = [child(each.get(option), "policy") for each in (before, after)]
-    if option == "autoscaling_config" and policies[0] != policies[1]:
+    if option == "autoscaling_config" and _policies(before) != _policies(after):
         return Effect.RESTARTS
     return Effect.SCALES if option in _COUNTING_OPTIONS else Effect.RECONFIGURES
+
+
+def _policies(override: Mapping[object, object]) -> list[object]:
+    """What Ray hashes of a block: where there is autoscaling its policy, also when that is null."""
+    scaling = override.get("autoscaling_config")
+    return [scaling.get("policy")] if isinstance(scaling, Mapping) else []
 
 
 def _differing(old: object, new: object, path: tuple[str | int, ...]) -> Iterator[str]:

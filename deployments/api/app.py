@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from starlette.applications import Starlette
@@ -9,8 +10,10 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from deployments.api import health
+from deployments.api.admin import routes as admin
 from deployments.api.anthropic import routes as anthropic
 from deployments.api.anthropic.errors import ANTHROPIC_ERRORS, ErrorReply
 from deployments.api.http.access import AccessMiddleware
@@ -24,6 +27,7 @@ from deployments.api.http.middleware import (
 )
 from deployments.api.http.operation import Section
 from deployments.api.http.settings import ApiSettings
+from deployments.api.oip import repository as oip_repository
 from deployments.api.oip import routes as oip
 from deployments.api.oip.errors import OIP_ERRORS, OipError
 from deployments.api.openai import routes as openai
@@ -32,18 +36,24 @@ from deployments.api.openapi import openapi_route
 from deployments.api.rerank import routes as rerank
 from deployments.dataplane.door import Door, OpenDoor
 from deployments.dataplane.operations import DataPlane
+from deployments.repository.service import Repository
+
+_BUSIEST = frozenset({"/v1/chat/completions", "/v1/embeddings", "/v1/messages", "/v2/models/{model}/infer"})
 
 
-def build_app(dataplane: DataPlane, settings: ApiSettings, door: Door | None = None) -> Starlette:
+def build_app(
+    dataplane: DataPlane, settings: ApiSettings, door: Door | None = None, repository: Repository | None = None
+) -> Starlette:
     """An ASGI application that answers every HTTP protocol, probes, and what all of that is as OpenAPI.
 
-    ``door`` lets calls in and keeps the books; None: everybody comes in.
+    ``door`` lets calls in and keeps the books; None: everybody comes in. ``repository`` changes what is
+    deployed; None: nobody does.
     """
     door = door or OpenDoor()
-    sections = _sections(dataplane, settings, door)
+    sections = (*_sections(dataplane, settings, door), *(_operators_sections(repository) if repository else ()))
     return Starlette(
         routes=[
-            *(operation.route() for section in sections for operation in section.operations),
+            *_busiest_first(operation.route() for section in sections for operation in section.operations),
             openapi_route(sections, settings.server_version, settings.public_paths),
         ],
         middleware=[
@@ -56,6 +66,11 @@ def build_app(dataplane: DataPlane, settings: ApiSettings, door: Door | None = N
     )
 
 
+def _busiest_first(routes: Iterable[Route]) -> list[Route]:
+    """Starlette tries one after the other."""
+    return sorted(routes, key=lambda route: route.path not in _BUSIEST)
+
+
 def _sections(dataplane: DataPlane, settings: ApiSettings, door: Door) -> tuple[Section, ...]:
     return (
         Section("OpenAI", ErrorBody, openai.operations(dataplane)),
@@ -66,11 +81,20 @@ def _sections(dataplane: DataPlane, settings: ApiSettings, door: Door) -> tuple[
     )
 
 
+def _operators_sections(repository: Repository) -> tuple[Section, ...]:
+    return (
+        Section("Model repository", OipError, oip_repository.operations(repository)),
+        Section("Administration", ErrorBody, admin.operations(repository)),
+    )
+
+
 def error_format_of(path: str) -> ErrorFormat:
-    """Anthropic's under ``/v1/messages``, OpenAI's elsewhere under ``/v1``, else the Open Inference Protocol's."""
+    """Anthropic's under ``/v1/messages``, OpenAI's elsewhere under ``/v1`` and under ``/admin``, else the Open
+    Inference Protocol's.
+    """
     if path == "/v1/messages" or path.startswith("/v1/messages/"):
         return ANTHROPIC_ERRORS
-    return OPENAI_ERRORS if path == "/v1" or path.startswith("/v1/") else OIP_ERRORS
+    return OPENAI_ERRORS if path == "/v1" or path.startswith(("/v1/", "/admin/")) else OIP_ERRORS
 
 
 async def _unroutable(request: Request, error: Exception) -> Response:

@@ -117,6 +117,7 @@ def _operation(operation: Operation, section: Section, schemas: _Schemas) -> dic
         "summary": (inspect.getdoc(operation.endpoint) or "").partition("\n")[0],
         "parameters": [
             *(_path_parameter(name) for name in _PATH_PARAMETER.findall(operation.path)),
+            *(_flag(name) for name in operation.flags),
             *({"$ref": f"#/components/parameters/{name}"} for name in _HEADERS),
         ],
         "responses": _responses(operation, section, schemas),
@@ -150,6 +151,10 @@ def _binary(operation: Operation) -> JsonObject:
 
 def _path_parameter(name: str) -> JsonObject:
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+
+
+def _flag(name: str) -> JsonObject:
+    return {"name": name, "in": "query", "schema": {"type": "boolean"}}
 
 
 def _id(operation: Operation) -> str:

@@ -10,20 +10,26 @@ from deployments.audit.record import Outcome
 from deployments.dataplane.call import Call
 from models.errors import (
     AuthenticationError,
+    ConfigError,
+    ConflictError,
     InvalidRequestError,
     ModelNotFoundError,
     OverloadedError,
     PermissionDeniedError,
     QuotaExceededError,
+    StoreError,
 )
 
 REFUSALS = (
     AuthenticationError,
+    ConfigError,
+    ConflictError,
     InvalidRequestError,
     ModelNotFoundError,
     OverloadedError,
     PermissionDeniedError,
     QuotaExceededError,
+    StoreError,
 )
 
 

@@ -15,7 +15,8 @@ from deployments.routing.states import ModelState
 from models.errors import StowageError
 from models.types import VersionId
 
-_GONE = ("failed", "stopping", "waiting")
+# One that stops is not gone yet: it answers what is under way first.
+_GONE = ("failed", "waiting")
 
 
 @dataclass(eq=False, slots=True)

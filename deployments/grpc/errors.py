@@ -12,6 +12,8 @@ from grpc import StatusCode
 
 from models.errors import (
     AuthenticationError,
+    ConfigError,
+    ConflictError,
     DeadlineExceededError,
     InvalidRequestError,
     ModelNotFoundError,
@@ -20,7 +22,9 @@ from models.errors import (
     PermissionDeniedError,
     QuotaExceededError,
     StateUnavailableError,
+    StoreError,
     StowageError,
+    VersionNotFoundError,
 )
 
 logger = logging.getLogger(__name__)
@@ -32,6 +36,10 @@ _CODES: Mapping[type[BaseException], StatusCode] = {
     AuthenticationError: StatusCode.UNAUTHENTICATED,
     PermissionDeniedError: StatusCode.PERMISSION_DENIED,
     ModelNotFoundError: StatusCode.NOT_FOUND,
+    VersionNotFoundError: StatusCode.NOT_FOUND,
+    ConflictError: StatusCode.FAILED_PRECONDITION,
+    ConfigError: StatusCode.FAILED_PRECONDITION,
+    StoreError: StatusCode.FAILED_PRECONDITION,
     QuotaExceededError: StatusCode.RESOURCE_EXHAUSTED,
     OverloadedError: StatusCode.RESOURCE_EXHAUSTED,
     ModelUnavailableError: StatusCode.UNAVAILABLE,

@@ -22,7 +22,7 @@ from deployments.oip.target import target_of
 from deployments.routing.states import ModelState
 from models.types import ModelCard, Task, TensorSpec
 
-EXTENSIONS = ("binary_tensor_data", "model_repository(index)")
+EXTENSIONS = ("binary_tensor_data", "model_repository")
 TensorMetadata = ModelMetadataResponse.TensorMetadata
 ModelIndex = RepositoryIndexResponse.ModelIndex
 

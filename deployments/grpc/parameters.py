@@ -11,8 +11,8 @@ from pydantic import Field
 from deployments.api.http.parsing import WireModel, only, parse
 from deployments.api.http.sampling import SamplingFields
 from deployments.dataplane.call import Call
-from deployments.grpc.inference_pb2 import InferParameter
-from models.errors import InvalidRequestError
+from deployments.grpc.inference_pb2 import InferParameter, ModelRepositoryParameter
+from models.errors import InvalidRequestError, UnsupportedOptionError
 
 _MICROSECONDS = 1e-6
 NoSharedMemory = Annotated[None, only()]
@@ -57,14 +57,22 @@ class OutputParameters(InputParameters):
 P = TypeVar("P", bound=WireModel)
 
 
-def read_parameters(kind: type[P], parameters: Mapping[str, InferParameter]) -> P:
+Parameter = InferParameter | ModelRepositoryParameter
+
+
+def read_parameters(kind: type[P], parameters: Mapping[str, Parameter]) -> P:
     """InvalidRequestError names the first parameter at fault and what it should be."""
     values = {name: _value(name, parameter) for name, parameter in parameters.items()}
     return parse(kind, json.dumps(values).encode())
 
 
-def _value(name: str, parameter: InferParameter) -> bool | int | str | float:
+def _value(name: str, parameter: Parameter) -> bool | int | str | float:
     choice = parameter.WhichOneof("parameter_choice")
+    if choice == "bytes_param":
+        raise UnsupportedOptionError(
+            f"parameter {name!r} brings a file: weights come from the model store",
+            remedy="import them there first, with `stowage models import`", param=name,
+        )  # fmt: skip
     if choice is None:
         raise InvalidRequestError(f"parameter {name!r} has no value", param=name)
     value: bool | int | str | float = getattr(parameter, choice)

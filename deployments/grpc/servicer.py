@@ -19,6 +19,10 @@ from deployments.grpc.inference_pb2 import (
     ModelStreamInferResponse,
     RepositoryIndexRequest,
     RepositoryIndexResponse,
+    RepositoryModelLoadRequest,
+    RepositoryModelLoadResponse,
+    RepositoryModelUnloadRequest,
+    RepositoryModelUnloadResponse,
     ServerLiveRequest,
     ServerLiveResponse,
     ServerMetadataRequest,
@@ -28,7 +32,9 @@ from deployments.grpc.inference_pb2 import (
 )
 from deployments.grpc.metadata import Metadata
 from deployments.grpc.reception import GrpcSettings, Reception
+from deployments.grpc.repository import ModelRepository
 from deployments.grpc.rpc import RpcContext
+from deployments.repository.service import Repository
 
 
 class GrpcService:
@@ -37,10 +43,11 @@ class GrpcService:
     ServerLive and ServerReady need no key and are not written down, as the probes over HTTP.
     """
 
-    def __init__(self, dataplane: DataPlane, door: Door, settings: GrpcSettings) -> None:
+    def __init__(self, dataplane: DataPlane, door: Door, settings: GrpcSettings, repository: Repository) -> None:
         self._attendant = Attendant(Reception(door, settings))
         self._metadata = Metadata(dataplane, settings.server_version)
         self._inference = Inference(dataplane, settings.max_message_bytes)
+        self._models = ModelRepository(repository)
 
     async def ServerLive(self, _: ServerLiveRequest) -> ServerLiveResponse:
         return ServerLiveResponse(live=True)
@@ -65,6 +72,18 @@ class GrpcService:
         self, request: RepositoryIndexRequest, grpc_context: RpcContext
     ) -> RepositoryIndexResponse:
         return await self._attendant.answer(grpc_context, request, self._metadata.index, RepositoryIndexResponse)
+
+    async def RepositoryModelLoad(
+        self, request: RepositoryModelLoadRequest, grpc_context: RpcContext
+    ) -> RepositoryModelLoadResponse:
+        return await self._attendant.answer(grpc_context, request, self._models.load, RepositoryModelLoadResponse)
+
+    async def RepositoryModelUnload(
+        self, request: RepositoryModelUnloadRequest, grpc_context: RpcContext
+    ) -> RepositoryModelUnloadResponse:
+        return await self._attendant.answer(
+            grpc_context, request, self._models.unload, RepositoryModelUnloadResponse
+        )
 
     async def ModelInfer(self, request: ModelInferRequest, grpc_context: RpcContext) -> ModelInferResponse:
         return await self._attendant.answer(grpc_context, request, self._inference.whole, ModelInferResponse)

@@ -71,7 +71,7 @@ def to_json(tensor: Tensor) -> list[object]:
     dtype = _json_dtype(tensor.name, tensor.datatype)
     if dtype.kind == "O":
         return [_utf8(tensor.name, value) for value in _elements(tensor)]
-    if dtype.kind == "f" and not np.isfinite(tensor.data.astype(np.float64)).all():
+    if dtype.kind == "f" and not np.isfinite(tensor.data).all():
         raise _binary_only(tensor.name, "holds NaN or infinity, which JSON cannot carry")
     values: list[object] = tensor.data.ravel().tolist()
     return values

@@ -48,6 +48,10 @@ class ByteLedger:
         """What makes room for others, the least recently used first."""
         return tuple(model for model in self._resident if not self._users[model] and model not in self._pinned)
 
+    def pin(self, models: frozenset[VersionId]) -> None:
+        """From now on these make no room for others, and all others do."""
+        self._pinned = models
+
     def knows(self, model: VersionId) -> bool:
         """Whether it is one of those that may come."""
         return model in self._sizes

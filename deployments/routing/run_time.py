@@ -35,6 +35,11 @@ class RunTimeNote:
     loaded: Stamp | None = None
     changed: Stamp | None = None
 
+    @property
+    def newest_unix_s(self) -> float:
+        """When something was done last."""
+        return max((stamp.at_unix_s for stamp in (self.loaded, self.changed) if stamp), default=0.0)
+
     def differences(self) -> Iterator[str]:
         """Each of ``args`` that is not as written, as ``max_replicas 1 -> 3``."""
         written = self.written.get("args")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from http import HTTPStatus
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,7 +22,7 @@ from models.errors import StowageError
 
 
 class AccessMiddleware:
-    """Makes the Call of every request, and closes it when the last byte is sent or the client has gone.
+    """Makes the Call of every request, and closes it with its last byte or when the client has gone.
 
     ``settings.public_paths`` need no key and are not written down: without a valid key they are shown no models.
     """
@@ -52,14 +52,14 @@ class AccessMiddleware:
         return await self._attend(call, scope, receive, send)
 
     async def _attend(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
-        response = _Response(call, send)
+        response = _Response(call, self._door, send)
         try:
             await self._app(scope, receive, response.send)
         except Exception as error:
             call.tally.error = error
             raise
         finally:
-            self._door.leave(call, response.ending())
+            response.leave()
 
     async def _refuse(
         self, arrival: Arrival, error: StowageError, scope: Scope, receive: Receive, send: Send
@@ -69,7 +69,7 @@ class AccessMiddleware:
         await respond(problem, self._format_of(scope["path"]))(scope, receive, send)
 
     def _arrival(self, scope: Scope) -> Arrival:
-        headers = Headers(scope=scope)
+        headers = dict(Headers(scope=scope).items())
         return Arrival(
             request_id=request_id_of(scope),
             protocol=_protocol(scope["path"]),
@@ -87,26 +87,40 @@ class AccessMiddleware:
 
 
 class _Response:
-    """Watches what is sent for one call, and puts the state of its limits into the headers."""
+    """Watches what is sent for one call, and puts the state of its limits into the headers.
 
-    def __init__(self, call: Call, send: Send) -> None:
+    The call leaves before its last byte does: a client that has a whole answer finds it in the books, whatever
+    happens to this process then.
+    """
+
+    def __init__(self, call: Call, door: Door, send: Send) -> None:
         self._call = call
+        self._door = door
         self._send = send
         self._status: int = HTTPStatus.INTERNAL_SERVER_ERROR
         self._num_bodies = 0
         self._finished = False
+        self._has_left = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            if self._call.tally.rate_limits:
-                MutableHeaders(scope=message).update(self._call.tally.rate_limits)
+            limits = self._call.tally.rate_limits  # of names that no endpoint uses
+            message["headers"] = [*message["headers"], *((k.encode(), v.encode()) for k, v in limits.items())]
         else:
             self._num_bodies += 1
             self._finished = not message.get("more_body", False)
+            if self._finished:
+                self.leave()
         await self._send(message)
 
-    def ending(self) -> Ending:
+    def leave(self) -> None:
+        """Once, however often it is called."""
+        if not self._has_left:
+            self._has_left = True
+            self._door.leave(self._call, self._ending())
+
+    def _ending(self) -> Ending:
         error = self._call.tally.error
         outcome = outcome_of(error, finished=self._finished)
         if isinstance(error, HTTPException):
@@ -115,6 +129,8 @@ class _Response:
 
 
 def _protocol(path: str) -> str:
+    if path.startswith("/admin/"):
+        return "admin"
     if path.startswith("/v1/messages"):
         return "anthropic"
     return "openai" if path.startswith("/v1/") else "oip"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from http import HTTPStatus
 
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
@@ -16,8 +16,8 @@ from models.errors import InvalidRequestError
 _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
-async def read_body(headers: Headers, receive: Receive, max_bytes: int) -> bytes:
-    """The body as the client wrote it.
+async def read_body(headers: Mapping[str, str], receive: Receive, max_bytes: int) -> bytes:
+    """The body as the client wrote it; ``headers`` have their names in lower case.
 
     HTTPException 413 when it is, or unpacks to, more than ``max_bytes``, 415 for an unknown Content-Encoding;
     InvalidRequestError when it cannot be unpacked; ClientDisconnect when the client left before its end.
@@ -30,7 +30,7 @@ async def read_body(headers: Headers, receive: Receive, max_bytes: int) -> bytes
     return body if encoding == "identity" else _decompress(body, encoding, max_bytes)
 
 
-def _content_encoding(headers: Headers) -> str:
+def _content_encoding(headers: Mapping[str, str]) -> str:
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity" and encoding not in _WINDOW_BITS:
         raise HTTPException(

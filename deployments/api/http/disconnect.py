@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,8 +28,9 @@ class ConnectionMiddleware:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         try:
-            async with call_of(scope).limit():
-                body = await read_body(Headers(scope=scope), receive, self._max_body_bytes)
+            call = call_of(scope)
+            async with call.limit():
+                body = await read_body(call.attributes, receive, self._max_body_bytes)
         except ClientDisconnect:
             return None
         if self._is_cancelled:

@@ -13,6 +13,8 @@ from starlette.responses import JSONResponse, Response
 
 from models.errors import (
     AuthenticationError,
+    ConfigError,
+    ConflictError,
     DeadlineExceededError,
     InvalidRequestError,
     ModelNotFoundError,
@@ -21,7 +23,9 @@ from models.errors import (
     PermissionDeniedError,
     QuotaExceededError,
     StateUnavailableError,
+    StoreError,
     StowageError,
+    VersionNotFoundError,
 )
 
 logger = logging.getLogger(__name__)
@@ -31,6 +35,10 @@ _STATUS: Mapping[type[BaseException], HTTPStatus] = {
     AuthenticationError: HTTPStatus.UNAUTHORIZED,
     PermissionDeniedError: HTTPStatus.FORBIDDEN,
     ModelNotFoundError: HTTPStatus.NOT_FOUND,
+    VersionNotFoundError: HTTPStatus.NOT_FOUND,
+    ConflictError: HTTPStatus.CONFLICT,
+    ConfigError: HTTPStatus.CONFLICT,
+    StoreError: HTTPStatus.CONFLICT,
     QuotaExceededError: HTTPStatus.TOO_MANY_REQUESTS,
     OverloadedError: HTTPStatus.TOO_MANY_REQUESTS,
     ModelUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -21,13 +21,14 @@ Endpoint = Callable[[Request], Coroutine[None, None, ASGIApp]]
 class Operation:
     """``body`` is what the request carries as JSON, ``reply`` the type of the JSON that comes back.
 
-    ``event`` is the type of one server-sent event, for an operation that can stream; one without ``reply`` always
-    does. ``end_mark`` is the data of the event after the last one. ``statuses`` are those with the reply as their
-    body. ``binary``: bodies both ways may have tensors behind their JSON. What an operation does is the first line
-    of the endpoint's docstring.
+    ``event`` is the type of one server-sent event, for an operation that can stream; one with only that always
+    does. One with neither answers with nothing. ``end_mark`` is the data of the event after the last one.
+    ``statuses`` are those with the reply as their body. ``binary``: bodies both ways may have tensors behind their
+    JSON. ``flags`` are query parameters that are true or false. What an operation does is the first line of the
+    endpoint's docstring.
     """
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "PATCH", "DELETE"]
     path: str
     endpoint: Endpoint
     reply: TypeForm[object] | None
@@ -37,6 +38,7 @@ class Operation:
     end_mark: str | None = None
     statuses: tuple[HTTPStatus, ...] = (HTTPStatus.OK,)
     binary: bool = False
+    flags: tuple[str, ...] = ()
 
     def route(self) -> Route:
         """Where Starlette finds it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Annotated, TypeVar, get_args
 
@@ -33,6 +33,14 @@ def parse(model: type[W], body: bytes) -> W:
         return model.model_validate_json(body)
     except ValidationError as error:
         raise _refusal(model, error.errors(include_url=False)[0]) from None
+
+
+def read_flag(params: Mapping[str, str], name: str) -> bool:
+    """A query parameter that is ``true`` or ``false``, false where it is not given; InvalidRequestError."""
+    value = params.get(name, "false")
+    if value not in ("true", "false"):
+        raise InvalidRequestError(f"{name}: true or false, not {_echo(value)}", param=name)
+    return value == "true"
 
 
 def only(*neutral: JsonValue) -> BeforeValidator:

@@ -17,7 +17,7 @@ from deployments.dataplane.operations import DataPlane
 from deployments.routing.states import ModelState
 from models.types import TensorSpec
 
-EXTENSIONS = ("binary_tensor_data", "generate", "model_repository(index)")
+EXTENSIONS = ("binary_tensor_data", "generate", "model_repository")
 
 
 class ServerMetadata(TypedDict):

@@ -83,8 +83,8 @@ class InferBody(WireModel):
             ("inputs", [tensor.name for tensor in self.inputs]),
             ("outputs", [tensor.name for tensor in self.outputs]),
         ):
-            name, count = max(Counter(names).items(), key=lambda item: item[1], default=("", 0))
-            if count > 1:
+            if len(set(names)) < len(names):
+                ((name, count),) = Counter(names).most_common(1)
                 raise InvalidRequestError(f"{field}: {name!r} is there {count} times", param=field)
         return self
 

@@ -10,8 +10,11 @@ from typing_extensions import TypedDict
 from deployments.api.http.errors import ErrorFormat, Problem
 from models.errors import (
     AuthenticationError,
+    ConfigError,
+    ConflictError,
     ContextLengthError,
     DeadlineExceededError,
+    DoesNotFitError,
     EngineError,
     ModelNotFoundError,
     ModelUnavailableError,
@@ -19,7 +22,9 @@ from models.errors import (
     PermissionDeniedError,
     QuotaExceededError,
     StateUnavailableError,
+    StoreError,
     UnsupportedOptionError,
+    VersionNotFoundError,
     WrongTaskError,
 )
 
@@ -30,6 +35,11 @@ _CODE: Mapping[type[BaseException], str] = {
     AuthenticationError: "invalid_api_key",
     PermissionDeniedError: "insufficient_permissions",
     ModelNotFoundError: "model_not_found",
+    VersionNotFoundError: "version_not_found",
+    ConflictError: "conflict",
+    DoesNotFitError: "does_not_fit",
+    ConfigError: "invalid_configuration",
+    StoreError: "store_error",
     QuotaExceededError: "rate_limit_exceeded",
     OverloadedError: "overloaded",
     ModelUnavailableError: "model_unavailable",

@@ -1,8 +1,16 @@
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 from cluster.live.dashboard import LiveApplication
 from cluster.live.replica_metrics import ReplicaMemory
 from cluster.status import LiveModel, status_row
+from deployments.routing.run_time import RunTimeNote, Stamp, with_note
+from tests.unit.cluster import clusters
+from tests.unit.cluster.clusters import written
+from tests.unit.cluster.conftest import Answer, HttpServer, Stowage
+from tests.unit.serve_details import application, details
 
 GIB = 1024**3
 
@@ -51,3 +59,20 @@ def test_a_note_stands_beside_the_reason() -> None:
     assert status_row(LiveModel(ready, note="no MPS daemon"))[-1] == "no MPS daemon"
     failing = LiveApplication("m@1", "failed", 0, 1, reason="it failed")
     assert status_row(LiveModel(failing, note="no MPS daemon"))[-1] == "it failed; no MPS daemon"
+
+
+def test_what_no_file_says_is_marked_and_what_is_missing_shown(
+    stowage: Stowage, http_server: HttpServer, tmp_path: Path
+) -> None:
+    note = RunTimeNote({"name": "beyond@1"}, {}, loaded=Stamp("ann", time.time() - 7300))
+    user_config = with_note({}, note)
+    live = (application("beyond@1", "RUNNING", ("RUNNING",), user_config=user_config),)
+    http_server.answers["/api/serve/applications/"] = Answer(200, details(*live))
+    http_server.answers["/api/prometheus/sd"] = Answer(200, b"[]")
+    config = tmp_path / "serve_config.yaml"
+    config.write_text(written(clusters.application("m")))
+    shown = stowage("status", "--address", http_server.url, "--config", config, "--json")
+    reasons = {each["name"]: each["reason"] for each in shown.json}
+    assert reasons["beyond@1"] == "loaded at run time by ann, 2 h ago"
+    assert set(reasons) == {"beyond@1", "m@1", "router"}
+    assert "serve deploy" in reasons["m@1"]

@@ -54,19 +54,27 @@ class Cluster:
 
 @dataclass
 class Replica:
-    """Answers once ``answer`` is set, with ``error`` if there is one; ``ended`` once it has let go of a call."""
+    """Answers once ``answer`` is set, with ``error`` if there is one; ``ended`` once it has let go of a call.
+
+    ``errors`` come first, one a call. A stream of ``chunks`` ends with ``breaks``, if that is set.
+    """
 
     answer: asyncio.Event = field(default_factory=asyncio.Event)
     called: asyncio.Event = field(default_factory=asyncio.Event)
     ended: bool = False
     error: Exception | None = None
+    errors: list[Exception] = field(default_factory=list)
     chunks: tuple[GenerationChunk, ...] = CHUNKS
+    breaks: Exception | None = None
+    num_calls: int = 0
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationChunk]:
         try:
             await self._answer()
             for chunk in self.chunks:
                 yield chunk
+            if self.breaks is not None:
+                raise self.breaks
         finally:
             self.ended = True
 
@@ -88,8 +96,11 @@ class Replica:
         return TENSORS
 
     async def _answer(self) -> None:
+        self.num_calls += 1
         self.called.set()
         await self.answer.wait()
+        if self.errors:
+            raise self.errors.pop(0)
         if self.error is not None:
             raise self.error
 

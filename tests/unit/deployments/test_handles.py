@@ -74,7 +74,10 @@ class Handle:
     configured: list[tuple[str, bool]] = field(default_factory=list)
     method_name: str = ""
 
-    def options(self, *, method_name: str, stream: bool = False) -> Handle:
+    def options(self, *, method_name: str | None = None, stream: bool = False, **serialization: str) -> Handle:
+        if method_name is None:
+            assert set(serialization.values()) == {"pickle"}
+            return self
         self.configured.append((method_name, stream))
         return Handle(self.response, self.requests, self.configured, method_name)
 

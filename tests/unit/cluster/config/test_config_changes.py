@@ -106,6 +106,14 @@ def test_the_effect_and_the_reason(edit: Callable[[Any], None], effect: Effect, 
     assert change(edit) == ConfigChange("m@1", effect, (reason,))
 
 
+def test_the_first_autoscaling_of_a_block_restarts_as_ray_hashes_it() -> None:
+    before = {**BASE, "deployments": [{"name": "Model"}]}
+    assert code_version(before) != code_version(BASE)
+    for old, new in ((before, BASE), (BASE, before)):
+        (found,) = compare_applications(applications(old), applications(new))
+        assert found.effect is Effect.RESTARTS
+
+
 def test_the_strongest_effect_counts_and_every_reason_is_given() -> None:
     def edit(app: Any) -> None:
         put("deployments", 0, "user_config", {"a": 1})(app)

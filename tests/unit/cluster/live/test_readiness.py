@@ -26,6 +26,19 @@ def test_the_router_is_asked_first_and_is_itself_ready_when_it_answers(http_serv
     assert http_server.request_ids == [POLL_ID]
 
 
+def test_of_a_router_that_shows_its_models_only_to_who_has_a_key_the_dashboard_tells_the_rest(
+    http_server: HttpServer,
+) -> None:
+    http_server.answers["/readyz"] = Answer(200, json.dumps({"ready": True, "models": []}).encode())
+    body = details(application("router", "RUNNING", ("RUNNING",)), application("m@1", "RUNNING", ("RUNNING",)))
+    http_server.answers["/api/serve/applications/"] = Answer(200, body)
+    assert probe(http_server)(Dashboard(http_server.url)) == {
+        "router": Observation(Phase.READY),
+        "m@1": Observation(Phase.READY),
+    }
+    assert probe(http_server)(None) == {"router": Observation(Phase.READY)}
+
+
 def test_the_dashboard_tells_of_a_router_that_cannot_start(http_server: HttpServer) -> None:
     http_server.answers["/api/serve/applications/"] = Answer(
         200,

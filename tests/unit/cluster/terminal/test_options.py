@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import typer
 
-from cluster.terminal.options import read_duration, read_size
+from cluster.terminal.options import read_duration, read_share, read_size
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,14 @@ def test_durations(text: str, seconds: float) -> None:
 def test_what_is_no_duration_is_a_usage_error_with_its_text(text: str) -> None:
     with pytest.raises(typer.BadParameter, match=repr(text)):
         read_duration(text)
+
+
+@pytest.mark.parametrize(("text", "share"), [("1%", 0.01), ("0.01", 0.01), ("0.5%", 0.005), ("0", 0), ("100%", 1)])
+def test_shares(text: str, share: float) -> None:
+    assert read_share(text) == share
+
+
+@pytest.mark.parametrize("text", ["", "%", "2", "101%", "-1%", "nan", "half"])
+def test_what_is_no_share_is_a_usage_error_with_its_text(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match=repr(text)):
+        read_share(text)

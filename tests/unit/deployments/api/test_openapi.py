@@ -22,8 +22,9 @@ from deployments.api.app import build_app
 from deployments.api.http.settings import PUBLIC_PATHS
 from tests.unit.deployments.api.fake import FakeDataPlane
 from tests.unit.deployments.api.live import SETTINGS
+from tests.unit.deployments.repository.fake import Rig
 
-APP = build_app(FakeDataPlane(with_broken=False), SETTINGS)
+APP = build_app(FakeDataPlane(with_broken=False), SETTINGS, repository=Rig().repository)
 SCHEMA = schemathesis.openapi.from_asgi("/openapi.json", APP)
 MODELS = {"embeddings": "mini", "rerank": "mini", "score": "mini", "infer": "adder"}
 

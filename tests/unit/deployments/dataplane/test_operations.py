@@ -6,18 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
-from random import Random
 
 import pytest
 
-from deployments.dataplane.build import Patience, Seams, build_dataplane
 from deployments.dataplane.call import Call
-from deployments.dataplane.catalog import Catalog
-from deployments.dataplane.door import OpenDoor
 from deployments.dataplane.operations import DataPlane
-from deployments.dataplane.quotas import NoQuotas
-from deployments.dataplane.traffic import Traffic
-from deployments.dataplane.waking import WakingLimits
 from deployments.identity.caller import Caller
 from deployments.routing.policy import Route, RouterPolicy
 from deployments.routing.states import ModelState
@@ -32,13 +25,9 @@ from models.errors import (
 )
 from models.types import EmbeddingRequest, GenerationRequest, InferRequest, VersionId
 from tests.unit.deployments.live_models import CHUNKS, EMBEDDING, TENSORS, Cluster, Replica, Replicas, state
+from tests.unit.deployments.planes import LONG_S, a_call, rig_over, waiting_up_to
 
 GENERATION = GenerationRequest("r", "hello")
-LONG_S = 20.0
-
-
-def patience(wait_s: float = LONG_S) -> Patience:
-    return Patience(WakingLimits(wait_s=wait_s, poll_s=0.005, progress_s=0.005))
 
 
 Operation = Callable[[DataPlane, Call], Awaitable[object]]
@@ -48,10 +37,6 @@ OPERATIONS: list[Operation] = [
     lambda plane, call: plane.infer("m", InferRequest(()), call),
 ]
 each_operation = pytest.mark.parametrize("operate", OPERATIONS, ids=["generate", "embed", "infer"])
-
-
-def a_call(timeout_s: float = LONG_S) -> Call:
-    return Call.start("r", timeout_s)
 
 
 @pytest.fixture
@@ -75,15 +60,8 @@ async def plane(cluster: Cluster, replicas: Replicas) -> DataPlane:
     return await make_plane(cluster, replicas)
 
 
-async def make_plane(
-    cluster: Cluster, replicas: Replicas, wait_s: float = LONG_S, policy: RouterPolicy | None = None
-) -> DataPlane:
-    """A data plane whose picture is the cluster as it is now; what comes later it has to ask for."""
-    catalog = Catalog(cluster.fetch, period_s=LONG_S)
-    await catalog.refresh()
-    cluster.num_fetches = 0
-    traffic = Traffic(asyncio.get_running_loop().time, Random(1))  # noqa: S311
-    return build_dataplane(catalog, Seams(replicas, replicas, NoQuotas(), OpenDoor()), traffic, patience(wait_s))
+async def make_plane(cluster: Cluster, replicas: Replicas, wait_s: float = LONG_S) -> DataPlane:
+    return (await rig_over(cluster, replicas, waiting_up_to(wait_s))).plane
 
 
 async def change(cluster: Cluster, plane: DataPlane, *states: ModelState) -> None:
@@ -198,7 +176,7 @@ async def test_a_model_that_does_not_wake_in_time_is_unavailable(
 
 
 @each_operation
-@pytest.mark.parametrize("status", ["failed", "waiting", "stopping"])
+@pytest.mark.parametrize("status", ["failed", "waiting"])
 async def test_a_replica_lost_while_it_is_waited_for_ends_the_wait(
     plane: DataPlane, cluster: Cluster, replica: Replica, operate: Operation, status: str
 ) -> None:
@@ -208,6 +186,18 @@ async def test_a_replica_lost_while_it_is_waited_for_ends_the_wait(
     with pytest.raises(ModelUnavailableError, match=rf"model m@1 (is|has) {status}: it was lost"):
         await call
     assert replica.ended
+
+
+async def test_a_model_that_stops_answers_what_is_under_way(
+    plane: DataPlane, cluster: Cluster, replica: Replica
+) -> None:
+    call = asyncio.create_task(plane.infer("m", InferRequest(()), a_call()))
+    await replica.called.wait()
+    await change(cluster, plane, state("m@1", "stopping", "it is being removed"))
+    with pytest.raises(ModelUnavailableError, match="model m@1 is stopping"):
+        await plane.infer("m", InferRequest(()), a_call())
+    replica.answer.set()
+    assert (await call)[1] == TENSORS
 
 
 async def test_a_model_removed_while_it_is_waited_for_is_not_found(

@@ -17,8 +17,10 @@ from deployments.grpc.inference_pb2 import (
 from deployments.grpc.reception import GrpcSettings
 from deployments.grpc.service import add_inference_service
 from deployments.grpc.servicer import GrpcService
+from deployments.repository.service import Repository
 from tests.unit.deployments.api.fake import FakeDataPlane
 from tests.unit.deployments.grpc.inputs import MAX_MESSAGE_BYTES
+from tests.unit.deployments.repository.fake import Rig
 
 SETTINGS = GrpcSettings(request_timeout_s=20, max_request_timeout_s=60, max_message_bytes=MAX_MESSAGE_BYTES)
 
@@ -34,10 +36,13 @@ class Service(GrpcService):
 
 
 @asynccontextmanager
-async def served(dataplane: FakeDataPlane, door: Door, settings: GrpcSettings) -> AsyncIterator[str]:
+async def served(
+    dataplane: FakeDataPlane, door: Door, settings: GrpcSettings, repository: Repository | None = None
+) -> AsyncIterator[str]:
     """gRPC's own server on a loopback port."""
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1)])  # as Serve: no limit
-    add_inference_service(Service(dataplane, door, settings), server)
+    repository = repository or Rig().repository
+    add_inference_service(Service(dataplane, door, settings, repository), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

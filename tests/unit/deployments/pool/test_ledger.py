@@ -47,6 +47,15 @@ def test_the_bytes_of_victims_stay_taken_until_they_are_closed() -> None:
     assert full.admit(A) == ()
 
 
+def test_pins_can_be_set_and_taken_back_while_models_are_there() -> None:
+    full = ledger(60, A, B, C)
+    full.pin(frozenset({A, B}))
+    assert full.idle == (C,)
+    assert full.admit(D) is None
+    full.pin(frozenset({A}))
+    assert full.admit(D) == (B, C)
+
+
 def test_neither_a_model_in_use_nor_a_pinned_one_makes_room() -> None:
     full = ledger(60, A, B, C, pinned=frozenset({A}))
     full.claim(C)

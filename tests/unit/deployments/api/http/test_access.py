@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Iterator
 
 import httpx
 import pytest
+from starlette.types import Message
 
 from deployments.api.app import build_app
 from deployments.audit.record import Outcome
@@ -127,3 +130,27 @@ def test_probes_need_no_key_and_are_not_written_down(client: httpx.Client, door:
     assert {model["model"] for model in known["models"]} == {"echo"}
     assert client.get("/v2/health/ready").status_code == 503
     assert door.endings == []
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_an_answer_is_in_the_books_before_its_last_byte_is_sent(door: OneKey, stream: bool) -> None:
+    """Whatever dies then, what a client has been given is counted."""
+    requests = [{"type": "http.request", "body": json.dumps({**CHAT, "stream": stream}).encode()}]
+    sent: list[tuple[bool, int]] = []
+
+    async def receive() -> Message:
+        if not requests:
+            await asyncio.sleep(60)
+        return requests.pop()
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            sent.append((message.get("more_body", False), len(door.endings)))
+
+    headers = [(b"x-api-key", KEY.encode()), (b"content-type", b"application/json")]
+    path = "/v1/chat/completions"
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
+    await build_app(FakeDataPlane(), SETTINGS, door)(scope, receive, send)
+    assert sent[-1] == (False, 1)
+    assert all(more and not num_left for more, num_left in sent[:-1])
+    assert len(door.endings) == 1

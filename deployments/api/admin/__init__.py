@@ -1,0 +1,1 @@
+"""What operators do to the models while the cluster runs."""
