@@ -22,6 +22,7 @@ from cluster.planning.chosen_nodes import NodeOptions, choose_nodes
 from cluster.planning.plan_diff import ApplicationDiff, DeviceDiff, PlanDiff, diff_plans
 from cluster.planning.plan_tables import format_places
 from cluster.planning.planner import plan_cluster
+from cluster.rollout_notes import rollout_notes
 from cluster.stored import known_versions
 from cluster.terminal.options import (
     AddressOption,
@@ -76,7 +77,7 @@ def diff(
     written = [ConfigFile.read(path).value for path in (old, new)]
     applications = [read_applications(value) for value in written]
     changes = compare_applications(*applications)
-    run_time = _run_time(address, *map(names_of, applications))
+    run_time = [*_run_time(address, *map(names_of, applications)), *(rollout_notes(old) if address else ())]
     found = diff_plans(old_plan, new_plan, changes, unapplied_changes(*written))
     if as_json:
         print_json({"fits": not new_plan.problems, "problems": new_plan.problems, **dataclasses.asdict(found),

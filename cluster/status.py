@@ -18,6 +18,7 @@ from cluster.config.serve_config import load_config
 from cluster.live.dashboard import DEFAULT_ADDRESS, Dashboard, LiveApplication, read_token
 from cluster.live.replica_metrics import ReplicaMemory, fetch_metrics, replica_memory, starting, without_share
 from cluster.live.run_time import missing, told
+from cluster.rollout_notes import rollout_notes
 from cluster.terminal.options import JsonOption
 from cluster.terminal.render import print_json, print_table
 from models.memory.plan import format_bytes
@@ -53,7 +54,8 @@ def status(
         str, typer.Option(envvar="RAY_DASHBOARD_ADDRESS", help="Ray's dashboard, as http://host:port.")
     ] = DEFAULT_ADDRESS,
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Show what of this Serve config file is not deployed, too.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Show what of this Serve config is not deployed, and rollouts, too."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -79,6 +81,8 @@ def status(
         typer.echo(f"No application runs on {address}.")
     else:
         print_table(_COLUMNS, [status_row(model) for model in models], right=_NUMBERS)
+    for note in rollout_notes(config) if config is not None and not as_json else ():
+        typer.echo(note)
 
 
 def _names(config: Path) -> list[str]:
