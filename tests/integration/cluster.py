@@ -62,9 +62,9 @@ def eventually(probe: Callable[[], Result | None], timeout_s: float, what: str) 
 
 
 class Cluster:
-    """One running ``stowage serve``."""
+    """One running ``stowage serve``, with ``env`` added to its environment."""
 
-    def __init__(self, config: Config, folder: Path) -> None:
+    def __init__(self, config: Config, folder: Path, env: dict[str, str] | None = None) -> None:
         self.config = config
         self.folder = folder
         self.base_url = f"http://127.0.0.1:{config['http_options']['port']}"
@@ -76,7 +76,7 @@ class Cluster:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            env={**os.environ, "RAY_SERVE_LOG_TO_STDERR": "0", "COLUMNS": "200"},
+            env={**os.environ, "RAY_SERVE_LOG_TO_STDERR": "0", "COLUMNS": "200", **(env or {})},
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
