@@ -104,14 +104,20 @@ class StateLink:
         """The database, with its keys read."""
         while True:
             try:
-                database = await asyncio.to_thread(self._open_database)
-                await self._read(database)
+                return await self._open_now()
             except StateError as error:
                 self._fail(error)
                 await asyncio.sleep(_PERIOD_S)
-            else:
-                self._allowance.outage = self._not_open = None
-                return database
+
+    async def _open_now(self) -> Database:
+        database = await asyncio.to_thread(self._open_database)
+        try:
+            await self._read(database)
+        except BaseException:
+            await asyncio.to_thread(database.close)
+            raise
+        self._allowance.outage = self._not_open = None
+        return database
 
     async def _tend_journal(self) -> None:
         while True:

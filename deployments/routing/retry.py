@@ -30,7 +30,7 @@ class Retries(Frozen):
     ``min_delay_ms`` passes; the bound doubles with each further one, up to ``max_delay_ms``.
     """
 
-    attempts: int = Field(default=2, ge=1, le=10)
+    attempts: int = Field(default=3, ge=1, le=10)
     budget: float = Field(default=0.2, ge=0, le=1)
     min_delay_ms: float = Field(default=25, ge=0)
     max_delay_ms: float = Field(default=1000, ge=0, allow_inf_nan=False)
