@@ -60,14 +60,22 @@ class Chunk(BaseModel):
 class ChatClient:
     """Talks to one server about one model, greedily. ``options`` are further fields of every request."""
 
-    def __init__(self, base_url: str, model: str, max_tokens: int, options: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        max_tokens: int,
+        options: Mapping[str, object],
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self._url = f"{base_url}/v1/chat/completions"
         self._fields = {"model": model, "max_tokens": max_tokens, "temperature": 0, "stream": True, **options}
+        self._headers = headers
 
     async def ask_all(self, prompts: Sequence[str]) -> list[Answer]:
         """All prompts at once, each on a connection of its own; the answers in their order."""
         limits = httpx.Limits(max_connections=len(prompts))
-        async with httpx.AsyncClient(timeout=300, limits=limits, trust_env=False) as http:
+        async with httpx.AsyncClient(timeout=300, limits=limits, trust_env=False, headers=self._headers) as http:
             return await asyncio.gather(*(self._ask(http, prompt) for prompt in prompts))
 
     async def _ask(self, http: httpx.AsyncClient, prompt: str) -> Answer:

@@ -15,6 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from deployments.app import build_router
+from deployments.args import RouterArgs
 from deployments.routing.cards import dump_card
 from models.types import InferRequest, ModelCard, Task, Tensor, TensorSpec, VersionId
 
@@ -23,6 +25,7 @@ REQUEST_BODY = json.dumps(
     {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1.0, 2.0, 3.0, 4.0]}]}
 )
 
+_MAX_ONGOING_REQUESTS = 1024
 _CARD = ModelCard(
     id=VersionId("noop", "1"),
     task=Task.INFER,
@@ -30,9 +33,9 @@ _CARD = ModelCard(
     created_unix_s=0,
     inputs=(TensorSpec("x", "FP32", (-1, 4)),),
     outputs=(TensorSpec("y", "FP32", (-1, 4)),),
+    max_concurrency=_MAX_ONGOING_REQUESTS,
 )
 _ACTOR_OPTIONS = {"num_cpus": 0.1}
-_MAX_ONGOING_REQUESTS = 1024
 
 
 class NoopModel:
@@ -74,15 +77,21 @@ class ChainIngress:
 
 def build_model(_: dict[str, JsonValue]) -> Application:
     """``noop@1``, with a card as deployments/app.py writes it."""
-    return _deployment(NoopModel, user_config=dump_card(_CARD)).bind()
+    return deployment(NoopModel, user_config=dump_card(_CARD)).bind()
+
+
+def build_second_router(args: RouterArgs) -> Application:
+    """A router beside the first one, which does not take it for one that shares its models' places."""
+    return build_router(args)
 
 
 def build_chain(_: dict[str, JsonValue]) -> Application:
     """Ray's own two deployments."""
-    return _deployment(ChainIngress).bind(_deployment(ChainModel).bind())
+    return deployment(ChainIngress).bind(deployment(ChainModel).bind())
 
 
-def _deployment(target: type, user_config: JsonValue = None) -> serve.Deployment:
+def deployment(target: type, user_config: JsonValue = None) -> serve.Deployment:
+    """One that fits a small machine, and whose queues are never full."""
     return serve.deployment(
         ray_actor_options=_ACTOR_OPTIONS, max_ongoing_requests=_MAX_ONGOING_REQUESTS, user_config=user_config
     )(target)

@@ -34,7 +34,7 @@ def write_bert(folder: Path, seed: int) -> None:
     _write_tokenizer(folder)
 
 
-def write_llama(folder: Path, seed: int) -> None:
+def write_llama(folder: Path, seed: int, max_tokens: int = MAX_TOKENS) -> None:
     """A language model of 6 million parameters, with weights so large that no two tokens are nearly as likely."""
     torch.manual_seed(seed)
     config = LlamaConfig(
@@ -44,13 +44,13 @@ def write_llama(folder: Path, seed: int) -> None:
         num_hidden_layers=_NUM_LAYERS,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=MAX_TOKENS,
+        max_position_embeddings=max_tokens,
         initializer_range=0.2,
         eos_token_id=VOCABULARY.index("[END]"),
         bos_token_id=None,
     )
     LlamaForCausalLM(config).save_pretrained(folder)
-    _write_tokenizer(folder)
+    _write_tokenizer(folder, max_tokens)
 
 
 def write_graph(path: Path, seed: int) -> None:
@@ -81,9 +81,9 @@ def write_graph(path: Path, seed: int) -> None:
     onnx.save(helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 17)]), path)
 
 
-def _write_tokenizer(folder: Path) -> None:
+def _write_tokenizer(folder: Path, max_tokens: int = MAX_TOKENS) -> None:
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(VOCABULARY)}, "[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     roles = {"unk_token": "[UNK]", "pad_token": "[PAD]", "eos_token": "[END]"}
     make: Callable[..., PreTrainedTokenizerFast] = PreTrainedTokenizerFast
-    make(tokenizer_object=tokenizer, model_max_length=MAX_TOKENS, **roles).save_pretrained(folder)
+    make(tokenizer_object=tokenizer, model_max_length=max_tokens, **roles).save_pretrained(folder)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from string import Template
 
 import yaml
 
@@ -67,7 +68,10 @@ def running(
 
 @contextmanager
 def running_serve(config: Path, port: int, settings: Mapping[str, str], folder: Path) -> Iterator[Server]:
-    """``serve run`` of ``config`` on another port, in a Ray instance of its own."""
+    """``serve run`` of ``config`` on another port, in a Ray instance of its own.
+
+    ``$folder`` in the configuration is ``folder``.
+    """
     command = serve_command(_moved(config, port, folder))
     with running(command, serve_environment(settings, folder), port, "/readyz") as server:
         yield server
@@ -90,7 +94,8 @@ def python_script(name: str) -> str:
 
 
 def _moved(config: Path, port: int, folder: Path) -> Path:
-    content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    text = Template(config.read_text(encoding="utf-8")).substitute(folder=folder)
+    content = yaml.safe_load(text)
     content["http_options"] = {"host": HOST, "port": port}
     moved = folder / f"{config.stem}-{port}.yaml"
     moved.write_text(yaml.safe_dump(content), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Environments of Ray Serve that are compared. Each adds to the one before it."""
+"""Environments of Ray Serve that are compared. Up to `stowage` each adds to the one before, then each to that."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from cluster.environment import SERVE_DEFAULTS
 
 _LOG_BUFFER = {"RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1000"}
 _ONE_LOOP = {"RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0", "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0"}
+_NO_STDERR = {"RAY_SERVE_LOG_TO_STDERR": "0"}
+_PROXY_GC = {"RAY_SERVE_PROXY_GC_THRESHOLD": "10000"}
 _HAPROXY = {"RAY_SERVE_ENABLE_HA_PROXY": "1"}
 
 # `stowage` is what `stowage serve` sets; `ray` is Ray's own defaults.
@@ -16,5 +18,7 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
     "one-loop": _ONE_LOOP,
     "log-buffer": {**_ONE_LOOP, **_LOG_BUFFER},
     "stowage": SERVE_DEFAULTS,
+    "no-stderr": {**SERVE_DEFAULTS, **_NO_STDERR},
+    "proxy-gc": {**SERVE_DEFAULTS, **_PROXY_GC},
     "haproxy": {**SERVE_DEFAULTS, **_HAPROXY},
 }

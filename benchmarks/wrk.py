@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from models.errors import StowageError
 _UNITS_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _TIME = r"([\d.]+)(us|ms|s|m|h)"
 _TOTAL = re.compile(rf"^\s*(\d+) requests in {_TIME},", re.MULTILINE)
-_PERCENTILE = re.compile(rf"^\s*(\d+)%\s+{_TIME}$", re.MULTILINE)
+_PERCENTILE = re.compile(rf"^\s*(\d+)%\s+{_TIME} *$", re.MULTILINE)
 _FAILURES = re.compile(r"^\s*(Socket errors: .*|Non-2xx or 3xx responses: .*)$", re.MULTILINE)
 # Longer than any request here takes, so that a slow answer is counted as slow and not as an error.
 _TIMEOUT_S = 30
@@ -34,15 +35,15 @@ class WrkReport:
 
 
 class Wrk:
-    """Posts one JSON body again and again. StowageError when wrk is not installed."""
+    """Posts one JSON body with ``headers`` again and again. StowageError when wrk is not installed."""
 
-    def __init__(self, body: str, folder: Path) -> None:
+    def __init__(self, body: str, folder: Path, headers: Mapping[str, str] | None = None) -> None:
         found = shutil.which("wrk")
         if found is None:
             raise StowageError("the load generator wrk is not installed", remedy="apt-get install wrk")
         self._command = found
         self._script = folder / "post.lua"
-        self._script.write_text(_post_script(body), encoding="utf-8")
+        self._script.write_text(_post_script(body, headers or {}), encoding="utf-8")
 
     def run(self, url: str, connections: int, duration_s: int) -> WrkReport:
         """Keep ``connections`` busy, one request at a time on each. StowageError if any request fails."""
@@ -51,7 +52,10 @@ class Wrk:
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
         if ran.returncode:
             raise StowageError(f"wrk ended with {ran.returncode}: {ran.stderr.strip() or ran.stdout.strip()}")
-        return parse_report(ran.stdout)
+        try:
+            return parse_report(ran.stdout)
+        except StowageError as error:
+            raise StowageError(f"{url}: {error}") from error
 
 
 def parse_report(text: str) -> WrkReport:
@@ -70,9 +74,13 @@ def _seconds(number: str, unit: str) -> float:
     return float(number) * _UNITS_S[unit]
 
 
-def _post_script(body: str) -> str:
+def _post_script(body: str, headers: Mapping[str, str]) -> str:
+    lines = [
+        f'wrk.headers["{name}"] = "{value}"\n'
+        for name, value in {"Content-Type": "application/json", **headers}.items()
+    ]
     return (
         'wrk.method = "POST"\n'
-        'wrk.headers["Content-Type"] = "application/json"\n'
+        f"{''.join(lines)}"
         f"wrk.body = [==[{body}]==]\n"  # a long string of Lua, in which nothing is escaped
     )

@@ -111,10 +111,7 @@ class Books:
                 yield spending
                 return
             with _under_way(call.tally) as asked:
-                most = _amounts(at_most, price, asked)
-                limiter = self._limiter
-                reservation = await admit(limiter.allowance, scoped, most, self._clock, limiter.refill)
-                self._tell(call, scoped)
+                reservation = await self._admit(call, scoped, _amounts(at_most, price, asked))
                 try:
                     yield spending
                 finally:
@@ -137,8 +134,13 @@ class Books:
             )
         return self._keyring.identify(key, self._clock())
 
-    def _tell(self, call: Call, scoped: Sequence[ScopedLimits]) -> None:
-        call.tally.rate_limits = self._limiter.allowance.status(scoped, self._clock()).headers()
+    async def _admit(self, call: Call, scoped: Sequence[ScopedLimits], most: Amounts) -> Reservation:
+        """Whether it is let in or not, its caller hears what is left."""
+        limiter = self._limiter
+        try:
+            return await admit(limiter.allowance, scoped, most, self._clock, limiter.refill)
+        finally:
+            call.tally.rate_limits = limiter.allowance.status(scoped, self._clock()).headers()
 
 
 @contextmanager

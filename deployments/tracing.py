@@ -41,7 +41,7 @@ def trace_id(attributes: Mapping[str, str]) -> str | None:
     ``attributes`` as in Call. None where there is neither, and for a malformed ``traceparent``.
     """
     context = trace.get_current_span().get_span_context()
-    if not context.is_valid:
+    if not context.is_valid and "traceparent" in attributes:
         context = trace.get_current_span(_W3C.extract(attributes)).get_span_context()
     return trace.format_trace_id(context.trace_id) if context.is_valid else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from models.tools import ToolCall, ToolCallPiece, Tools
 
@@ -17,6 +17,18 @@ NAME_PATTERN = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
 VERSION_PATTERN = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,30}[A-Za-z0-9])?"
 _NAME = re.compile(NAME_PATTERN)
 _VERSION = re.compile(VERSION_PATTERN)
+
+
+class Sent:
+    """What goes to replicas and back with every request: pickled as a call of its class with its fields.
+
+    That takes less than half the time of the state that ``dataclass`` makes of slots.
+    """
+
+    __slots__: ClassVar[tuple[str, ...]] = ()
+
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        return type(self), tuple([getattr(self, name) for name in self.__slots__])
 
 
 class Task(StrEnum):
@@ -103,7 +115,7 @@ class VersionId:
 
 
 @dataclass(frozen=True, slots=True)
-class ChatMessage:
+class ChatMessage(Sent):
     """One turn of a conversation, in the words of the chat template: role and text.
 
     ``tool_calls`` are those of an assistant's turn; ``tool_call_id`` is the call whose result a tool's turn gives.
@@ -116,7 +128,7 @@ class ChatMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
+class Conversation(Sent):
     """A prompt that still has to go through the model's chat template."""
 
     messages: tuple[ChatMessage, ...]
@@ -127,7 +139,7 @@ Prompt = str | tuple[int, ...] | Conversation
 
 
 @dataclass(frozen=True, slots=True)
-class SamplingParams:
+class SamplingParams(Sent):
     """How the next token is chosen.
 
     ``temperature`` 0 is greedy; ``top_k`` 0 is off; ``max_tokens`` None means up to the context limit;
@@ -152,7 +164,7 @@ class Grammar:
 
 
 @dataclass(frozen=True, slots=True)
-class GenerationRequest:
+class GenerationRequest(Sent):
     """One prompt to continue. ``request_id`` is unique within the cluster."""
 
     request_id: str
@@ -162,7 +174,7 @@ class GenerationRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Sent):
     """Token counts of one request."""
 
     prompt_tokens: int
@@ -174,7 +186,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class GenerationChunk:
+class GenerationChunk(Sent):
     """The text that became certain since the last chunk; the last chunk has a reason and the usage.
 
     ``num_tokens`` counts what was generated since the last chunk, shown or not; ``num_prompt_tokens`` is set on
@@ -192,14 +204,14 @@ class GenerationChunk:
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddingRequest:
+class EmbeddingRequest(Sent):
     """Texts, or already tokenised texts, to embed. One vector each, in order."""
 
     inputs: tuple[str | tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddingResult:
+class EmbeddingResult(Sent):
     """``vectors``: float32 of shape [num_inputs, embedding_dim]."""
 
     vectors: npt.NDArray[np.float32]
@@ -207,7 +219,7 @@ class EmbeddingResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(Sent):
     """A named tensor. ``datatype`` is an Open Inference Protocol name (FP32, INT64, BYTES, ...);
     BYTES tensors hold ``bytes`` objects in an object array."""
 
@@ -226,7 +238,7 @@ class TensorSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class InferRequest:
+class InferRequest(Sent):
     """Tensors in; ``outputs`` names the tensors wanted back, all of them when empty."""
 
     inputs: tuple[Tensor, ...]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import ROUND_CEILING, Decimal
 from enum import IntEnum
+from functools import cached_property
 from typing import Annotated, NamedTuple, Self
 
 from pydantic import Field
@@ -39,8 +40,13 @@ class Price(Frozen):
 
     def cost_nano(self, usage: Usage) -> int:
         """The cost of one request in nano-units, rounded up."""
-        tokens = usage.prompt_tokens * nano(self.input) + usage.completion_tokens * nano(self.output)
-        return -(-tokens // _TOKENS_PER_PRICE) + nano(self.request)
+        of_input, of_output, of_request = self._nano
+        tokens = usage.prompt_tokens * of_input + usage.completion_tokens * of_output
+        return -(-tokens // _TOKENS_PER_PRICE) + of_request
+
+    @cached_property
+    def _nano(self) -> tuple[int, int, int]:
+        return nano(self.input), nano(self.output), nano(self.request)
 
 
 FREE = Price()

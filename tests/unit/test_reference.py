@@ -44,6 +44,7 @@ from models.sources import parse_source
 from models.spec import Limits
 from tests.markdown import code_spans, table
 from tests.unit.deployments.api.fake import FakeDataPlane
+from tests.unit.deployments.repository.fake import Rig
 from tests.unit.source_tree import ROOT
 
 CONFIGURATION, MODELS, API, ROUTES = (
@@ -97,7 +98,7 @@ def test_documented_sources_can_be_read() -> None:
 
 
 def test_every_path_is_documented() -> None:
-    app = build_app(FakeDataPlane(), ApiSettings())
+    app = build_app(FakeDataPlane(), ApiSettings(), repository=Rig().repository)
     paths = {route.path.replace("/versions/{version}", "") for route in app.routes if isinstance(route, Route)}
     written = {span.partition(" ")[2] for row in table(API, "## Endpoints") for span in code_spans(row[0])}
     assert paths == written

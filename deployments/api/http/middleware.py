@@ -31,9 +31,11 @@ class RequestIdMiddleware:
         given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         scope[_REQUEST_ID_KEY] = request_id
+        if not self._in_response:
+            return await self._app(scope, receive, send)
 
         async def send_named(message: Message) -> None:
-            if self._in_response and message["type"] == "http.response.start":
+            if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
             await send(message)
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NotRequired
 
+import pydantic_core
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from deployments.api.http.parsing import parse
@@ -101,9 +102,8 @@ def _read_tensor(described: InputTensor, raw: memoryview) -> Tensor:
 
 
 def _join(reply: InferReply, binary: Sequence[bytes]) -> Response:
-    response = JSONResponse(reply)
+    json_part = pydantic_core.to_json(reply)
     if not binary:
-        return response
-    json_part = bytes(response.body)
+        return Response(json_part, media_type="application/json")
     headers = {JSON_LENGTH_HEADER: str(len(json_part))}
     return Response(b"".join([json_part, *binary]), headers=headers, media_type="application/octet-stream")

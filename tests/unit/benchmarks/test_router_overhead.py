@@ -2,13 +2,16 @@ from __future__ import annotations
 
 from itertools import product
 
-from benchmarks.router_overhead import CONNECTIONS, PATHS, Plan, Sample, tables
+from benchmarks.router_overhead import CONNECTIONS, PATHS, Plan, tables
+from benchmarks.windows import Sample
 
 PLAN = Plan(settings=("ray", "stowage"), num_passes=1, num_rounds=2)
 RATES = {
     ("ray", "stowage"): 50.0,
+    ("ray", "without keys"): 40.0,
     ("ray", "chain"): 100.0,
     ("stowage", "stowage"): 80.0,
+    ("stowage", "without keys"): 160.0,
     ("stowage", "chain"): 100.0,
 }
 
@@ -33,17 +36,18 @@ def samples() -> list[Sample]:
 
 
 def test_ratios_are_within_a_round_and_a_setting() -> None:
-    overhead, settings, _ = tables(samples(), PLAN)
+    overhead, keys, settings, _ = tables(samples(), PLAN)
     assert [row[:2] for row in overhead.rows[:: len(CONNECTIONS)]] == [
         ("ray, 1 connections", "0.50 (0.50-0.50)"),
         ("stowage, 1 connections", "0.80 (0.80-0.80)"),
     ]
+    assert [row[1] for row in keys.rows[:: len(CONNECTIONS)]] == ["1.25 (1.25-1.25)", "0.50 (0.50-0.50)"]
     assert settings.rows[0][:2] == ("stowage, 1 connections", "1.60 (1.60-1.60)")
     assert len(settings.rows) == len(CONNECTIONS)
 
 
 def test_medians_are_there_for_each_target() -> None:
-    medians = tables(samples(), PLAN)[2]
+    medians = tables(samples(), PLAN)[-1]
     assert len(medians.rows) == len(PLAN.settings) * len(CONNECTIONS) * len(PATHS)
     # In the ray setting: 50 and 150 requests/s; 10 ms less 0.1 cores x 1/50 s and 1/150 s.
     assert medians.rows[0][:2] == ("ray, 1 connections, stowage", "100")

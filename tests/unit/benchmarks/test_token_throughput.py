@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from benchmarks.chat_windows import Sample, prompts
 from benchmarks.settings import SETTINGS
-from benchmarks.token_throughput import CLIENTS, CONFIG, MODEL, NUM_PAGES, Plan, Sample, method, prompts, tables
+from benchmarks.token_throughput import CLIENTS, CONFIG, MODEL, NUM_PAGES, Plan, method, tables
 from cluster.config.serve_config import load_config
 from cluster.environment import SERVE_DEFAULTS
 

@@ -42,6 +42,10 @@ def test_every_unit_is_read(written: str, seconds: float) -> None:
     assert parse_report(report(duration=written)).duration_s == pytest.approx(seconds)
 
 
+def test_a_time_that_wrk_pads_is_read() -> None:
+    assert parse_report(report(p99="1.00s ")).latency_p99_s == 1
+
+
 @pytest.mark.parametrize(
     "failure", ["  Non-2xx or 3xx responses: 3", "  Socket errors: connect 0, read 7, write 0, timeout 1"]
 )
@@ -79,3 +83,11 @@ def test_the_body_is_posted_unescaped(installed: Path) -> None:
         Wrk(body, installed).run("http://127.0.0.1:1/", connections=8, duration_s=2)
     script = str(error.value).partition("--script=")[2].split()[0]
     assert f"wrk.body = [==[{body}]==]" in Path(script).read_text()
+
+
+def test_headers_are_sent_with_every_request(installed: Path) -> None:
+    with pytest.raises(StowageError) as error:
+        Wrk("{}", installed, {"Authorization": "Bearer k"}).run("http://127.0.0.1:1/", connections=1, duration_s=1)
+    script = Path(str(error.value).partition("--script=")[2].split()[0]).read_text()
+    assert 'wrk.headers["Authorization"] = "Bearer k"' in script
+    assert 'wrk.headers["Content-Type"] = "application/json"' in script

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.types import NAME_PATTERN, VERSION_PATTERN, Usage, VersionId
+from models.tools import ToolCallPiece
+from models.types import (
+    NAME_PATTERN,
+    VERSION_PATTERN,
+    ChatMessage,
+    Conversation,
+    EmbeddingRequest,
+    FinishReason,
+    GenerationChunk,
+    GenerationRequest,
+    Grammar,
+    GrammarKind,
+    InferRequest,
+    SamplingParams,
+    Sent,
+    Tensor,
+    Usage,
+    VersionId,
+)
 
 IDS = st.builds(
     VersionId,
@@ -68,3 +88,27 @@ def test_a_second_at_sign_is_refused() -> None:
 def test_total_tokens_are_prompt_and_completion() -> None:
     assert Usage(7, 5).total_tokens == 12
     assert Usage(7).total_tokens == 7
+
+
+CHAT = Conversation((ChatMessage("user", "hello"), ChatMessage("tool", "42", tool_call_id="c")))
+CALL = ToolCallPiece(0, arguments="{}", name="f")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        GenerationRequest("r", CHAT, SamplingParams(stop=("x",)), Grammar(GrammarKind.REGEX, "a", "g")),
+        GenerationChunk("a", FinishReason.STOP, Usage(3, 4), 1, 3, (CALL,), "x"),
+        EmbeddingRequest(("a", (1, 2))),
+        InferRequest((), ("y",)),
+    ],
+)
+def test_requests_and_answers_arrive_as_they_were_sent(sent: Sent) -> None:
+    assert pickle.loads(pickle.dumps(sent, pickle.HIGHEST_PROTOCOL)) == sent  # noqa: S301  our own bytes
+
+
+def test_tensors_arrive_as_they_were_sent() -> None:
+    sent = Tensor("x", "FP32", np.arange(6, dtype=np.float32).reshape(2, 3))
+    arrived = pickle.loads(pickle.dumps(sent, pickle.HIGHEST_PROTOCOL))  # noqa: S301  our own bytes
+    assert (arrived.name, arrived.datatype) == ("x", "FP32")
+    np.testing.assert_array_equal(arrived.data, sent.data)
