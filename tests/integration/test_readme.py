@@ -16,6 +16,7 @@ from tests.markdown import Example, blocks, examples
 
 README = (ROOT / "README.md").read_text()
 ADDRESS = "127.0.0.1:8000"
+GRPC_ADDRESS = "127.0.0.1:9000"
 STARTED, *CALLS = examples(README)
 VARYING = {"created"}
 
@@ -69,6 +70,7 @@ def test_the_start_prints_what_the_readme_says(cluster: Cluster) -> None:
     assert STARTED.command.text == "make serve\n"
     printed = "\n".join(cluster.output)
     written = STARTED.output.text.replace(ADDRESS, cluster.base_url.removeprefix("http://"))
+    written = written.replace(GRPC_ADDRESS, cluster.grpc_url)
     assert matches(f"...{written}...", printed), printed
 
 
