@@ -147,7 +147,10 @@ class Cluster:
                 return {"gone": True} if entry is None else None
             return entry if entry is not None and entry["status"] == status else None
 
-        return eventually(probe, timeout_s, f"{name} is {status}: {self.readiness()}")
+        try:
+            return eventually(probe, timeout_s, f"{name} is {status}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.readiness()}") from None
 
     def restore(self) -> None:
         """Back to the configuration that the cluster was started with."""
