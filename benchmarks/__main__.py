@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from benchmarks import placement, planned_vs_measured, pool, router_overhead, shared_weights, token_throughput
+from benchmarks import (
+    beside_litellm,
+    overload,
+    placement,
+    planned_vs_measured,
+    pool,
+    router_overhead,
+    shared_weights,
+    streaming,
+    token_throughput,
+)
 from benchmarks.pool_samples import Effort
 from benchmarks.record import keep
 
@@ -10,6 +20,9 @@ from benchmarks.record import keep
 def main() -> None:
     """Keep each result as soon as it is there."""
     keep(lambda: router_overhead.run(router_overhead.Plan()))
+    keep(lambda: beside_litellm.run(beside_litellm.Plan()))
+    keep(lambda: streaming.run(streaming.Plan()))
+    keep(lambda: overload.run(overload.Plan()))
     keep(lambda: token_throughput.run(token_throughput.Plan()))
     keep(lambda: planned_vs_measured.run(planned_vs_measured.CASES, num_rounds=3))
     keep(placement.run)

@@ -32,7 +32,7 @@ class Plan:
 
     num_rounds: int = 6
     num_streams: int = 32
-    max_tokens: int = 64
+    max_tokens: int = 256
 
 
 def run(plan: Plan) -> Record:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import time
 from collections.abc import Mapping
@@ -40,6 +41,9 @@ from deployments.state.location import state_url
 from deployments.state_link import Identity, StateLink
 from models.types import VersionId
 
+# Requests leave next to no cycles behind. With Python's 700, a sixth of them would wait for a collection.
+_NUM_OBJECTS_PER_COLLECTION = 10_000
+
 
 @serve.ingress()
 class Router(GrpcService):
@@ -66,6 +70,7 @@ class Router(GrpcService):
         super().__init__(self._dataplane, self._books, self._grpc_settings(), self._repository)
 
     async def __serve_build_asgi_app__(self) -> Starlette:
+        gc.set_threshold(_NUM_OBJECTS_PER_COLLECTION)
         await self._catalog.refresh()
         self._running = [asyncio.create_task(self._catalog.run()), asyncio.create_task(self._link.run())]
         return build_app(

@@ -70,8 +70,7 @@ class Asker:
         most = work.at_most(state.card)
         spending = await held.enter_async_context(self._quotas.reserve(call, state.id.name, most))
         place = self._waits.gate.enter(state.id, self._catalog.capacity(state), self._entrant(call))
-        async with call.limit():
-            call.tally.queue_s += await held.enter_async_context(place)
+        call.tally.queue_s += await held.enter_async_context(place)
         return spending
 
     async def ask(
@@ -99,7 +98,7 @@ class Asker:
 
     def _entrant(self, call: Call) -> Entrant:
         tenant = call.caller.tenant
-        return Entrant(call.priority, tenant, self._traffic.weight_of(tenant), call.deadline)
+        return Entrant(call.priority, tenant, self._traffic.weight_of(tenant), call.deadline, call.limit)
 
 
 @contextmanager

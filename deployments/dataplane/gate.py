@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from deployments.identity.caller import Priority
@@ -20,12 +20,16 @@ _SOONEST_RETRY_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Entrant:
-    """Who wants to get in: ``weight`` is the tenant's share, ``deadline`` on the gate's clock."""
+    """Who wants to get in: ``weight`` is the tenant's share, ``deadline`` on the gate's clock.
+
+    ``limit`` is held while it waits, to end that at the deadline.
+    """
 
     priority: Priority
     tenant: str
     weight: float
     deadline: float
+    limit: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,8 @@ class Gate:
         lane = self._resize(version, capacity)
         came = self._clock()
         if not lane.take(entrant.priority):
-            await self._wait(version, lane, entrant)
+            async with entrant.limit():
+                await self._wait(version, lane, entrant)
         entered = self._clock()
         try:
             yield entered - came

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
 from deployments.api.http.errors import Problem, report
@@ -116,4 +116,4 @@ class _Output:
 def event(data: Mapping[str, object], name: str | None = None) -> bytes:
     """One event that carries a JSON object; some protocols name their events."""
     named = b"" if name is None else b"event: " + name.encode() + b"\n"
-    return named + b"data: " + json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+    return named + b"data: " + to_json(data) + b"\n\n"
