@@ -126,12 +126,13 @@ class Cluster:
         return ServeInstanceDetails(**reply.json())
 
     def pids(self, name: str) -> set[int]:
-        """Process ids of the running replicas of one application."""
+        """Process ids of the replicas of one application that serve: one that takes a new configuration does."""
         app = self.details().applications.get(name)
         if app is None:
             return set()
         replicas = [replica for deployment in app.deployments.values() for replica in deployment.replicas]
-        return {replica.pid for replica in replicas if replica.state == "RUNNING" and replica.pid is not None}
+        serving = {"RUNNING", "UPDATING"}
+        return {replica.pid for replica in replicas if replica.state in serving and replica.pid is not None}
 
     def readiness(self) -> dict[str, dict[str, Any]]:
         """``/readyz`` by ``name@version``."""

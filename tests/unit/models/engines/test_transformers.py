@@ -8,6 +8,7 @@ import itertools
 import os
 import shutil
 import sys
+import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -285,7 +286,16 @@ async def test_when_the_loop_dies_requests_fail_and_the_check_says_so(
         await generate(doomed, "abc", GREEDY)
 
 
-async def test_closing_the_engine_fails_what_runs_and_can_be_repeated(doomed: TransformersEngine) -> None:
+async def test_closing_the_engine_fails_what_runs_and_can_be_repeated(
+    doomed: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = doomed._manager._generation_step
+
+    def slowly(*arguments: object) -> None:
+        time.sleep(0.1)  # or all may be generated before this thread gets to close the engine
+        step(*arguments)
+
+    monkeypatch.setattr(doomed._manager, "_generation_step", slowly)
     chunks = start(doomed, "abc", SamplingParams())
     await anext(chunks)
     doomed.close()
