@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from deployments.app import build_router
 from deployments.args import RouterArgs
+from deployments.options import QUIET
 from deployments.routing.cards import dump_card
 from models.types import InferRequest, ModelCard, Task, Tensor, TensorSpec, VersionId
 
@@ -77,7 +78,7 @@ class ChainIngress:
 
 def build_model(_: dict[str, JsonValue]) -> Application:
     """``noop@1``, with a card as deployments/app.py writes it."""
-    return deployment(NoopModel, user_config=dump_card(_CARD)).bind()
+    return stowage_deployment(NoopModel, _CARD).bind()
 
 
 def build_second_router(args: RouterArgs) -> Application:
@@ -90,8 +91,11 @@ def build_chain(_: dict[str, JsonValue]) -> Application:
     return deployment(ChainIngress).bind(deployment(ChainModel).bind())
 
 
-def deployment(target: type, user_config: JsonValue = None) -> serve.Deployment:
+def deployment(target: type) -> serve.Deployment:
     """One that fits a small machine, and whose queues are never full."""
-    return serve.deployment(
-        ray_actor_options=_ACTOR_OPTIONS, max_ongoing_requests=_MAX_ONGOING_REQUESTS, user_config=user_config
-    )(target)
+    return serve.deployment(ray_actor_options=_ACTOR_OPTIONS, max_ongoing_requests=_MAX_ONGOING_REQUESTS)(target)
+
+
+def stowage_deployment(target: type, card: ModelCard) -> serve.Deployment:
+    """The same as a model of Stowage's: with a card, and the logging that those have."""
+    return deployment(target).options(user_config=dump_card(card), logging_config=QUIET)

@@ -18,8 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from benchmarks.noop import deployment
-from deployments.routing.cards import dump_card
+from benchmarks.noop import deployment, stowage_deployment
 from models.manifest import Frozen
 from models.types import (
     FinishReason,
@@ -122,7 +121,7 @@ def build_model(args: TokenArgs) -> Application:
     card = ModelCard(
         VersionId("noop", "1"), Task.GENERATE, "noop", created_unix_s=0, max_concurrency=args.max_concurrency
     )
-    return deployment(TokenModel, user_config=dump_card(card)).bind(args)
+    return stowage_deployment(TokenModel, card).bind(args)
 
 
 def build_bare_chat(args: TokenArgs) -> Application:

@@ -10,6 +10,11 @@ _LOG_BUFFER = {"RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1000"}
 _ONE_LOOP = {"RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0", "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0"}
 _NO_STDERR = {"RAY_SERVE_LOG_TO_STDERR": "0"}
 _PROXY_GC = {"RAY_SERVE_PROXY_GC_THRESHOLD": "10000"}
+_GRPC = {
+    "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+    "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": SERVE_DEFAULTS["RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH"],
+}
+_STOWAGE = {**SERVE_DEFAULTS, "STOWAGE_ROUTERS": "router,router-without-keys"}
 _HAPROXY = {"RAY_SERVE_ENABLE_HA_PROXY": "1"}
 
 # `stowage` is what `stowage serve` sets; `ray` is Ray's own defaults.
@@ -17,8 +22,9 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
     "ray": {},
     "one-loop": _ONE_LOOP,
     "log-buffer": {**_ONE_LOOP, **_LOG_BUFFER},
-    "stowage": SERVE_DEFAULTS,
-    "no-stderr": {**SERVE_DEFAULTS, **_NO_STDERR},
-    "proxy-gc": {**SERVE_DEFAULTS, **_PROXY_GC},
-    "haproxy": {**SERVE_DEFAULTS, **_HAPROXY},
+    "grpc": {**_ONE_LOOP, **_LOG_BUFFER, **_GRPC},
+    "stowage": _STOWAGE,
+    "no-stderr": {**_STOWAGE, **_NO_STDERR},
+    "proxy-gc": {**_STOWAGE, **_PROXY_GC},
+    "haproxy": {**_STOWAGE, **_HAPROXY},
 }

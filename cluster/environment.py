@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-# One event loop in each process instead of two or three, request logs written in batches, gRPC between replicas
-# (its message limit of 4 MiB raised to the largest it takes, since bodies may be larger), and one thread of OpenMP
-# for each replica process, since replicas share the cores. benchmarks/results has what each of them gains.
+# Small bodies sent to the router together with their headers, one event loop in each process instead of two or
+# three, request logs written in batches, gRPC between replicas (its message limit of 4 MiB raised to the largest
+# it takes, since bodies may be larger), and one thread of OpenMP for each replica process, since replicas share
+# the cores. benchmarks/README.md has what each of them gains.
 SERVE_DEFAULTS: Mapping[str, str] = MappingProxyType(
     {
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.proxy:middlewares",
+        "STOWAGE_ROUTERS": "router",
         "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
         "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
         "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1000",
@@ -20,6 +23,6 @@ SERVE_DEFAULTS: Mapping[str, str] = MappingProxyType(
 )
 
 
-def serve_environment(own: Mapping[str, str]) -> dict[str, str]:
-    """``own`` with the defaults for what it does not set."""
-    return {**SERVE_DEFAULTS, **own}
+def serve_environment(own: Mapping[str, str], router: str = "router") -> dict[str, str]:
+    """``own`` with the defaults for what it does not set; ``router`` is the name of the router's application."""
+    return {**SERVE_DEFAULTS, "STOWAGE_ROUTERS": router, **own}

@@ -52,7 +52,7 @@ def serve(config: ConfigArgument, logs: LogsOption = False) -> None:
     manifests = import_what_can_be(loaded.model_args, Console(stderr=True))
     output = ServeOutput(lambda line: typer.echo(line, err=True), everything=logs)
     with StopSignals() as signals:
-        child = ChildProcess(serve_command(config), serve_environment(os.environ), output.line)
+        child = ChildProcess(serve_command(config), serve_environment(os.environ, loaded.router), output.line)
         try:
             ServeSession(loaded, manifests, child, output).watch(signals, PollPeriods())
             typer.echo("Stopping the cluster ...")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -44,6 +45,9 @@ from models.types import VersionId
 # Requests leave next to no cycles behind. With Python's 700, a sixth of them would wait for a collection.
 _NUM_OBJECTS_PER_COLLECTION = 10_000
 
+# While a thread keeps the books, a request waits at each step for the interpreter lock: by default 5 ms.
+_SWITCH_INTERVAL_S = 0.0005
+
 
 @serve.ingress()
 class Router(GrpcService):
@@ -71,6 +75,7 @@ class Router(GrpcService):
 
     async def __serve_build_asgi_app__(self) -> Starlette:
         gc.set_threshold(_NUM_OBJECTS_PER_COLLECTION)
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
         await self._catalog.refresh()
         self._running = [asyncio.create_task(self._catalog.run()), asyncio.create_task(self._link.run())]
         return build_app(

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.api.http.body import read_body
 from deployments.api.http.call import call_of
+from deployments.api.http.early_body import take_early_body
 
 
 class ConnectionMiddleware:
@@ -27,6 +28,9 @@ class ConnectionMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
+        early = take_early_body(scope)
+        if early is not None:
+            receive = _replayed(early, receive)
         try:
             call = call_of(scope)
             async with call.limit():

@@ -52,4 +52,4 @@ def test_answers_that_differ_are_counted() -> None:
 
 
 def test_what_is_called_stowage_is_what_stowage_serve_sets() -> None:
-    assert SETTINGS["stowage"] == SERVE_DEFAULTS
+    assert SETTINGS["stowage"] == {**SERVE_DEFAULTS, "STOWAGE_ROUTERS": "router,router-without-keys"}

@@ -181,6 +181,11 @@ def test_the_operator_s_environment_goes_before_the_defaults() -> None:
     assert serve_environment(own) == {**SERVE_DEFAULTS, "OMP_NUM_THREADS": "4", "HOME": "/h"}
 
 
+def test_the_proxies_are_told_the_router_s_name() -> None:
+    assert serve_environment({}, "door")["STOWAGE_ROUTERS"] == "door"
+    assert serve_environment({"STOWAGE_ROUTERS": "other"}, "door")["STOWAGE_ROUTERS"] == "other"
+
+
 def test_serve_run_is_that_of_the_same_python(tmp_path: Path) -> None:
     assert serve_command(Path("c.yaml")) == [str(Path(sys.executable).parent / "serve"), "run", "c.yaml"]
     with pytest.raises(StowageError, match="does not exist"):
