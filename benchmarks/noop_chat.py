@@ -5,6 +5,7 @@ No ``from __future__ import annotations`` here: Serve reads the class of the arg
 
 import asyncio
 import json
+import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import cast
@@ -36,17 +37,23 @@ _DONE = b"data: [DONE]\n\n"
 
 
 class TokenArgs(Frozen):
-    """``token_s`` passes before each token. ``max_concurrency``: requests that a replica works on at once."""
+    """``token_s`` passes before each token, whoever reads them.
+
+    ``gives_all``: a chunk is all that has been generated since the one before, as with Stowage's engines;
+    otherwise it is one token. ``max_concurrency``: requests that a replica works on at once.
+    """
 
     token_s: float = 0
+    gives_all: bool = False
     max_concurrency: int = 1024
 
 
 class TokenModel:
-    """Gives as many tokens as it is asked for, each in a chunk of its own."""
+    """Gives as many tokens as it is asked for."""
 
     def __init__(self, args: TokenArgs) -> None:
         self._token_s = args.token_s
+        self._gives_all = args.gives_all
         self._places = asyncio.Semaphore(args.max_concurrency)
 
     def reconfigure(self, user_config: JsonValue) -> None:
@@ -56,19 +63,25 @@ class TokenModel:
         """As Stowage's models do."""
         total = request.sampling.max_tokens or 1
         async with self._places:
-            for number in range(1, total + 1):
-                await asyncio.sleep(self._token_s)
-                yield _chunk(number, total)
+            began, given = time.monotonic(), 0
+            while given < total:
+                await asyncio.sleep(began + (given + 1) * self._token_s - time.monotonic())
+                ready = self._num_ready(time.monotonic() - began, total) if self._gives_all else given + 1
+                yield _chunk(given, max(ready, given + 1), total)
+                given = max(ready, given + 1)
+
+    def _num_ready(self, elapsed_s: float, total: int) -> int:
+        return min(total, int(elapsed_s / self._token_s)) if self._token_s else total
 
 
-def _chunk(number: int, total: int) -> GenerationChunk:
-    is_last = number == total
+def _chunk(given: int, ready: int, total: int) -> GenerationChunk:
+    is_last = ready == total
     return GenerationChunk(
-        " word",
+        " word" * (ready - given),
         FinishReason.LENGTH if is_last else None,
         Usage(_PROMPT_TOKENS, total) if is_last else None,
-        num_tokens=1,
-        num_prompt_tokens=_PROMPT_TOKENS if number == 1 else 0,
+        num_tokens=ready - given,
+        num_prompt_tokens=0 if given else _PROMPT_TOKENS,
     )
 
 

@@ -9,7 +9,8 @@ from deployments.limits.amounts import Amounts
 from deployments.limits.limit_set import ScopedLimits
 from deployments.limits.shortage import Shortage
 
-_MAX_REFILLS = 3
+# Requests that come meanwhile may take what was asked for this one, so that it has to ask again.
+_MAX_REFILLS = 50
 
 
 async def admit(

@@ -42,8 +42,11 @@ def test_ratios_are_within_a_round_and_a_setting() -> None:
         ("stowage, 1 connections", "0.80 (0.80-0.80)"),
     ]
     assert [row[1] for row in keys.rows[:: len(CONNECTIONS)]] == ["1.25 (1.25-1.25)", "0.50 (0.50-0.50)"]
-    assert settings.rows[0][:2] == ("stowage, 1 connections", "1.60 (1.60-1.60)")
-    assert len(settings.rows) == len(CONNECTIONS)
+    assert [row[:2] for row in settings.rows[:2]] == [
+        ("stowage, 1 connections, stowage", "1.60 (1.60-1.60)"),
+        ("stowage, 1 connections, chain", "1.00 (1.00-1.00)"),
+    ]
+    assert len(settings.rows) == 2 * len(CONNECTIONS)
 
 
 def test_medians_are_there_for_each_target() -> None:

@@ -7,14 +7,17 @@ from benchmarks.streaming import TARGETS, tables
 
 
 def test_streams_through_the_router_are_over_the_bare_ones() -> None:
-    speeds = {"stowage": 90.0, "bare": 100.0}
+    speeds = {"stowage": 90.0, "bare": 100.0, "bare-newest": 180.0}
     samples = [
         Sample(number, target, 32, 8, 64, speeds[target] * (1 + number), 0.1, 5, 0.1, ())
         for number, target in product((1, 0), TARGETS)
     ]
     beside, absolute = tables(samples)
-    assert beside.rows[0][:2] == ("32 streams", "0.90 (0.90-0.90)")
-    assert [row[0] for row in absolute.rows] == ["stowage", "bare"]
+    assert [row[:2] for row in beside.rows] == [
+        ("32 streams, bare", "0.90 (0.90-0.90)"),
+        ("32 streams, bare-newest", "0.50 (0.50-0.50)"),
+    ]
+    assert [row[0] for row in absolute.rows] == ["stowage", "bare", "bare-newest"]
 
 
 def test_there_are_prompts_for_any_number_of_streams() -> None:

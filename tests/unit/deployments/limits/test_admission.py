@@ -43,6 +43,19 @@ async def test_many_requests_at_once_are_all_let_in() -> None:
         await door.admit(Amounts(tokens=100))
 
 
+async def test_a_request_whose_lease_others_take_asks_again_until_it_has_one() -> None:
+    door = Door(LimitSet(requests_per_minute=10_000))
+
+    async def refill() -> None:
+        await door.refill()
+        if door.book.num_ticks < 10:
+            while isinstance(door.allowance.reserve(door.scoped, Amounts(requests=1), NOW), Reservation):
+                pass
+
+    await admit(door.allowance, door.scoped, Amounts(requests=1), lambda: NOW, refill)
+    assert door.book.num_ticks == 10
+
+
 async def test_nobody_is_asked_in_an_outage() -> None:
     door = Door(LimitSet(tokens_per_day=1000), "deny")
     door.allowance.outage = "no answer"
