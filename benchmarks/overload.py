@@ -52,7 +52,8 @@ class Plan:
 class Sample:
     """One window. ``interactive`` None: the idle one, of interactive requests at a tenth of the capacity.
 
-    ``goodput`` is a share of the capacity. Latencies in ms; None where there were no such requests.
+    ``goodput`` is a share of the capacity, ``rejected`` of the requests. Latencies in ms; None where there were no
+    such requests.
     ``in_router_p99_ms`` is of refusals too, as the router's journal has it: without the proxy in front of it, and
     without what waits for a core there. ``least_share`` is the part of the tenant that was served least, in that
     of both.
@@ -64,6 +65,7 @@ class Sample:
     goodput: float
     interactive_p50_ms: float
     interactive_p95_ms: float
+    interactive_rejected: float
     rejected: float
     rejected_p50_ms: float | None
     rejected_p99_ms: float | None
@@ -79,7 +81,7 @@ def run(plan: Plan) -> Record:
     method = [
         f"Load: Poisson, {2 * CAPACITY:g} requests per second, {plan.duration_s:g} s, {plan.num_rounds} rounds",
         f"Of each window the first {_SETTLED_S:g} s do not count; seed {plan.seed}",
-        "Model: 8 requests at once, 0.2 s each. The router's `interactive_wait_s` is 0.03 s",
+        "Model: 8 requests at once, 0.2 s each. The router's `interactive_wait_s` is 0.02 s",
         f"Setting of Ray Serve: `{plan.setting}`, as in router_overhead",
         f"Idle: interactive requests only, {_IDLE_LOAD * CAPACITY:g} per second",
         "Latencies: from when a request was due at the client, a process of its own, to the end of its answer",
@@ -135,7 +137,8 @@ def summarise(
     ended = [reply for reply in replies if reply.is_ok and _SETTLED_S <= reply.ended_s < plan.duration_s]
     came = [reply for reply in replies if reply.due_s >= _SETTLED_S]
     refused = [1e3 * reply.latency_s for reply in came if not reply.is_ok]
-    of_interactive = [1e3 * r.latency_s for r in came if r.is_ok and r.source.startswith(Priority.INTERACTIVE)]
+    interactive_ones = [reply for reply in came if reply.source.startswith(Priority.INTERACTIVE)]
+    of_interactive = [1e3 * reply.latency_s for reply in interactive_ones if reply.is_ok]
     by_tenant = [sum(reply.source.endswith(tenant) for reply in ended) for tenant in TENANTS]
     return Sample(
         round=number,
@@ -144,6 +147,7 @@ def summarise(
         goodput=len(ended) / (plan.duration_s - _SETTLED_S) / CAPACITY,
         interactive_p50_ms=percentile(of_interactive, 50),
         interactive_p95_ms=percentile(of_interactive, 95),
+        interactive_rejected=1 - len(of_interactive) / len(interactive_ones),
         rejected=len(refused) / len(came),
         rejected_p50_ms=percentile(refused, 50) if len(refused) > 1 else None,
         rejected_p99_ms=percentile(refused, 99) if len(refused) > 1 else None,
@@ -162,6 +166,7 @@ _ABSOLUTE: Metrics[Sample] = {
     "served / capacity": lambda sample: sample.goodput,
     "interactive p50": lambda sample: sample.interactive_p50_ms,
     "interactive p95": lambda sample: sample.interactive_p95_ms,
+    "interactive refused": lambda sample: sample.interactive_rejected,
     "refused": lambda sample: sample.rejected,
     "refused p50": lambda sample: sample.rejected_p50_ms or 0,
     "refused p99": lambda sample: sample.rejected_p99_ms or 0,

@@ -35,6 +35,7 @@ def test_latencies_are_of_interactive_answers_and_of_refusals() -> None:
     assert sample.interactive_p50_ms == pytest.approx(200)
     assert 200 <= sample.interactive_p95_ms <= 400
     assert sample.rejected == pytest.approx(50 / 200)
+    assert sample.interactive_rejected == 0
     assert sample.rejected_p99_ms == pytest.approx(4)
     assert sample.least_share == 0
 
@@ -51,7 +52,7 @@ def test_percentiles_are_of_the_sorted_values() -> None:
 
 def test_busy_latency_is_over_the_idle_one_of_the_same_round() -> None:
     def sample(number: int, interactive: float | None, ms: float) -> Sample:
-        return Sample(number, interactive, 10, 0.9, ms, 2 * ms, 0.5, 3.0, 5.0, 1.0, 0.5)
+        return Sample(number, interactive, 10, 0.9, ms, 2 * ms, 0.2, 0.5, 3.0, 5.0, 1.0, 0.5)
 
     samples = [sample(0, None, 200), sample(0, 0.5, 300), sample(1, None, 100), sample(1, 0.5, 120)]
     beside, absolute = tables(samples, PLAN)
