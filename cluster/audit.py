@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import getpass
 import time
 import uuid
 from collections.abc import Iterable
@@ -13,9 +12,10 @@ from typing import Annotated
 
 import typer
 
+from cluster.actor import actor
 from cluster.audit_lines import format_record
 from cluster.config.serve_config import load_config
-from cluster.state_location import StateConfigOption, StateOption, open_state
+from cluster.state_location import StateOption, open_state
 from cluster.terminal.options import JsonOption
 from cluster.terminal.render import print_json, print_table
 from deployments.audit.location import DEFAULT_AUDIT_DIR, audit_folder
@@ -39,6 +39,24 @@ FolderArgument = Annotated[
     ),
 ]
 
+FolderConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="The Serve config file whose router names the folder."),
+]
+AnchorConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="The Serve config file whose router names folder and database."),
+]
+AnchorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--state",
+        metavar="URL",
+        help="The state database to hold it against: sqlite:///PATH, postgresql://... or env:NAME. Without this "
+        "and --config none is asked.",
+    ),
+]
+
 
 def audit_commands() -> typer.Typer:
     """The group of commands."""
@@ -53,8 +71,8 @@ def audit_commands() -> typer.Typer:
 def verify_journal(
     folder: FolderArgument = None,
     *,
-    state: StateOption = None,
-    config: StateConfigOption = None,
+    state: AnchorOption = None,
+    config: AnchorConfigOption = None,
     whole: Annotated[
         bool, typer.Option("--whole", help="No other node has a part of it: what was counted must be here.")
     ] = False,
@@ -79,7 +97,7 @@ def verify_journal(
 def tail(
     folder: FolderArgument = None,
     *,
-    config: StateConfigOption = None,
+    config: FolderConfigOption = None,
     count: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the newest.")] = 20,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
     as_json: JsonOption = False,
@@ -93,12 +111,11 @@ def tail(
 
 
 def shadows(
-    folder: FolderArgument = None, *, config: StateConfigOption = None, as_json: JsonOption = False
+    folder: FolderArgument = None, *, config: FolderConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Compare shadow copies with the requests that they copy: failures, agreement, time in the replica."""
-    found = compare_shadows(
-        record for record in Tail(_folder(folder, config)).more() if isinstance(record, RequestRecord)
-    )
+    parts = iter(Tail(_folder(folder, config)).more, [])
+    found = compare_shadows(record for part in parts for record in part if isinstance(record, RequestRecord))
     if as_json:
         print_json([dataclasses.asdict(each) for each in found])
     elif found:
@@ -114,7 +131,7 @@ def prune(
         datetime, typer.Option(formats=["%Y-%m-%d"], help="Remove segments last written before this day (UTC).")
     ],
     state: StateOption = None,
-    config: StateConfigOption = None,
+    config: AnchorConfigOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -126,7 +143,7 @@ def prune(
     retention = Retention(place, uuid.uuid4().hex[:12], _anchors(state, config), lambda: datetime.now(UTC))
     if not yes and (found := len(retention.removable(until))):
         typer.confirm(f"Remove {found} segments from {place}?", abort=True, err=True)
-    removed = [segment.file for segment in retention.prune(until, f"cli:{getpass.getuser()}")]
+    removed = [segment.file for segment in retention.prune(until, actor())]
     if as_json:
         print_json({"removed": removed})
     else:
@@ -149,10 +166,10 @@ def _folder(given: str | None, config: Path | None) -> Path:
 
 
 def _anchors(state: str | None, config: Path | None) -> dict[str, Cursor]:
-    from deployments.state.anchors import read_anchors  # noqa: PLC0415  only what reads it waits for SQLAlchemy
+    from deployments.state.projection import read_cursors  # noqa: PLC0415  only what reads it waits for SQLAlchemy
 
     with open_state(state, config) as database, database.read() as connection:
-        return read_anchors(connection)
+        return read_cursors(connection)
 
 
 def _print(records: Iterable[Record], *, as_json: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import ValidationError
 
+from cluster.actor import actor
 from cluster.key_rows import KEY_COLUMNS, key_json, key_row
 from cluster.state_location import StateConfigOption, StateOption, open_state
 from cluster.terminal.options import JsonOption, read_duration
@@ -76,7 +76,7 @@ def create(
         expires_at=None if expires is None else time.time() + expires,
     )
     with _opened(state, config) as keys:
-        _show_issued(keys.create(grant, _actor()), quiet=quiet, as_json=as_json)
+        _show_issued(keys.create(grant, actor()), quiet=quiet, as_json=as_json)
 
 
 def list_keys(state: StateOption = None, config: StateConfigOption = None, as_json: JsonOption = False) -> None:
@@ -101,7 +101,7 @@ def rotate(
 ) -> None:
     """Give a key a new text. The old one goes on for a while, so that its holders can change over."""
     with _opened(state, config) as keys:
-        _show_issued(keys.rotate(prefix, read_duration(grace), _actor()), quiet=quiet, as_json=as_json)
+        _show_issued(keys.rotate(prefix, read_duration(grace), actor()), quiet=quiet, as_json=as_json)
 
 
 def revoke(
@@ -112,7 +112,7 @@ def revoke(
 ) -> None:
     """End a key. Routers refuse it within about a second."""
     with _opened(state, config) as keys:
-        revoked = keys.revoke(prefix, _actor())
+        revoked = keys.revoke(prefix, actor())
     if as_json:
         print_json(key_json(revoked))
     else:
@@ -125,10 +125,6 @@ def _opened(state: str | None, config: Path | None) -> Iterator[Keys]:
 
     with open_state(state, config) as database:
         yield Keys(database)
-
-
-def _actor() -> str:
-    return f"cli:{getpass.getuser()}"
 
 
 def _limits(written: Sequence[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
+from cluster.first_call import KEY_VARIABLE
 from cluster.live.admin import Admin, DeployedModel
 
 _JSON: TypeAdapter[JsonValue] = TypeAdapter(JsonValue)
@@ -15,7 +16,7 @@ ModelArgument = Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="A 
 UrlOption = Annotated[str, typer.Option(envvar="STOWAGE_URL", help="The router, as http://host:port.")]
 KeyOption = Annotated[
     str | None,
-    typer.Option(envvar="STOWAGE_API_KEY", show_default=False, help="An operator's API key."),
+    typer.Option(envvar=KEY_VARIABLE, show_default=False, help="An operator's API key."),
 ]
 TimeoutOption = Annotated[float, typer.Option(min=1, help="Seconds to wait at most.")]
 
@@ -46,7 +47,12 @@ def load(
 def unload(
     model: ModelArgument,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Also what a route leads to.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Also what a route, shadow or rollout leads to, or the last version of its name."
+        ),
+    ] = False,
     url: UrlOption = DEFAULT_URL,
     key: KeyOption = None,
     timeout: TimeoutOption = _TIMEOUT_S,

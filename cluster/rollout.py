@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
+from cluster.actor import actor
 from cluster.config.serve_config import ServeConfig, load_config
 from cluster.live.dashboard import DEFAULT_ADDRESS, Dashboard, read_token
 from cluster.rollout_course import Course, check_side_by_side, check_up, choose_course
@@ -82,7 +82,7 @@ def start(
     loaded = load_config(config)
     with _opened(state, config) as rollouts:
         course = _course(rollouts, loaded, model, to, _dashboard(address), at)
-        rollouts.start(*course, plan, _actor())
+        rollouts.start(*course, plan, actor())
         _show(rollouts, [course.route], as_json=as_json)
 
 
@@ -95,7 +95,8 @@ def status(
     """Show where rollouts are, what each waits for, and the numbers of its step; those that are over as long as
     they override the configuration."""
     with _opened(state, config) as rollouts:
-        names = [model] if model else [rollout.route for rollout, _ in rollouts.current()]
+        known = [rollout.route for rollout, _ in rollouts.current()]
+        names = [_public_name(model, state, config)] if model else known
         _show(rollouts, names, as_json=as_json)
 
 
@@ -108,8 +109,9 @@ def history(
     """Show every change of every rollout of a model: when, by whom, why, and on what numbers."""
     from cluster.rollout_rows import HISTORY_COLUMNS, history_json, history_row  # noqa: PLC0415  as in _opened
 
+    name = _public_name(model, state, config)
     with _opened(state, config) as rollouts:
-        found = rollouts.history(model)
+        found = rollouts.history(name)
     if as_json:
         print_json([history_json(rollout, events) for rollout, events in found])
     elif found:
@@ -117,7 +119,7 @@ def history(
             HISTORY_COLUMNS, [history_row(rollout, event) for rollout, events in found for event in events]
         )
     else:
-        typer.echo(f"no rollout of {model}")
+        typer.echo(f"no rollout of {name}")
 
 
 def pause(
@@ -186,16 +188,17 @@ def _act(
     as_json: bool,
 ) -> None:
     """``address`` of the dashboard that tells whether the old version is up; None: it is not asked."""
+    name = _public_name(model, state, config)
     with _opened(state, config) as rollouts:
         if address is not None:
-            check_up(rollouts.find(model).old, _dashboard(address).versions())
-        changed = rollouts.act(model, action, _actor())
+            check_up(rollouts.find(name).old, _dashboard(address).versions())
+        changed = rollouts.act(name, action, actor())
         if changed.in_force:
-            _show(rollouts, [model], as_json=as_json)
+            _show(rollouts, [name], as_json=as_json)
         elif as_json:
             print_json([])
         else:
-            typer.echo(f"The configuration decides again where requests to {model} go.")
+            typer.echo(f"The configuration decides again where requests to {name} go.")
 
 
 def _course(
@@ -222,6 +225,11 @@ def _show(rollouts: Rollouts, names: Sequence[str], *, as_json: bool) -> None:
         typer.echo("no rollouts")
 
 
+def _public_name(model: str, state: str | None, config: Path) -> str:
+    """The name that ``model`` stands for; with ``--state`` as it is typed, so that no file is in the way."""
+    return model if state else load_config(config).policy.unalias(model)
+
+
 @contextmanager
 def _opened(state: str | None, config: Path) -> Iterator[Rollouts]:
     from deployments.state.rollouts import Rollouts  # noqa: PLC0415  only what works on them waits for SQLAlchemy
@@ -232,7 +240,3 @@ def _opened(state: str | None, config: Path) -> Iterator[Rollouts]:
 
 def _dashboard(address: str) -> Dashboard:
     return Dashboard(address, read_token(os.environ, Path.home()))
-
-
-def _actor() -> str:
-    return f"cli:{getpass.getuser()}"

@@ -17,7 +17,7 @@ from cluster.environment import serve_environment
 from cluster.first_call import first_call
 from cluster.imports import import_what_can_be
 from cluster.live.dashboard import Dashboard, read_token
-from cluster.live.readiness import Phase, ReadinessProbe, StartupReport
+from cluster.live.readiness import Phase, ReadinessProbe, StartupReport, asks_for_keys
 from cluster.port import require_free_port
 from cluster.serve_output import ServeOutput, serve_command
 from cluster.terminal.options import ConfigArgument
@@ -106,7 +106,8 @@ class ServeSession:
         typer.echo(f"  Ray dashboard            {self._output.dashboard_url or 'none'}")
         answering = [manifest for manifest in self._manifests if str(manifest.id) in ready]
         if answering:
-            typer.echo(f"\nA first call:\n\n  {first_call(answering[0], self._base_url)}\n")
+            call = first_call(answering[0], self._base_url, with_key=asks_for_keys(self._base_url))
+            typer.echo(f"\nA first call:\n\n  {call}\n")
         typer.echo("Ctrl-C stops the cluster.")
 
 

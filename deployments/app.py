@@ -11,7 +11,7 @@ from ray import serve
 from ray.serve import Application
 
 from deployments.args import ModelArgs, RouterArgs
-from deployments.exposure import check_exposure
+from deployments.exposure import check_exposure, closed_without_keys
 from deployments.importing import ensure_imported
 from deployments.live import listening
 from deployments.live_nodes import live_nodes
@@ -34,8 +34,9 @@ def build_router(args: RouterArgs) -> Application:
     """
     from deployments.router import Router  # noqa: PLC0415  keeps Starlette out of the builders of models
 
-    check_exposure(listening(), args, lambda: _has_keys(args.state))
-    return serve.deployment(**router_options(args))(Router).bind(args)
+    where = listening()
+    check_exposure(where, args, lambda: _has_keys(args.state))
+    return serve.deployment(**router_options(args))(Router).bind(closed_without_keys(where, args))
 
 
 def build_model(args: ModelArgs) -> Application:

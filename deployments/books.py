@@ -15,7 +15,7 @@ from deployments.dataplane.quotas import Spending
 from deployments.identity.caller import ANONYMOUS, NOBODY, Caller
 from deployments.limits.admission import admit
 from deployments.limits.allowance import Allowance, Reservation
-from deployments.limits.amounts import NOTHING, Amounts, Price
+from deployments.limits.amounts import NOTHING, Amounts, Price, Unit
 from deployments.limits.limit_set import ScopedLimits
 from deployments.record_of import record_of
 from deployments.routing.policy import RouterPolicy
@@ -103,22 +103,25 @@ class Books:
 
     @asynccontextmanager
     async def reserve(self, call: Call, model: str, at_most: Usage) -> AsyncIterator[Spending]:
-        """As Quotas has it. Of all that one call asks models for, one request counts, and one holds its slot."""
+        """As Quotas has it. All that one call asks models for is one request, and holds one slot."""
         spending = Spending(call.tally)
         scoped, price = self._scopes.of(call.caller, model), self._scopes.price(model)
-        try:
-            if not scoped:
+        if not scoped:
+            try:
                 yield spending
-                return
-            with _under_way(call.tally) as asked:
-                reservation = await self._admit(call, scoped, _amounts(at_most, price, asked))
-                try:
-                    yield spending
-                finally:
-                    _settle(reservation, spending, price)
-        finally:
-            if spending.answered:
-                call.tally.cost_nano += price.cost_nano(spending.usage)
+            finally:
+                _charge(spending, price)
+            return
+        with _under_way(call.tally) as asked:
+            reservation = await self._admit(call, scoped, asked.with_usage(at_most, price))
+            if asked.slots:
+                call.tally.slot = reservation.part(Unit.SLOTS)
+            try:
+                yield spending
+            finally:
+                reservation.settle(_charge(spending, price))
+                if spending.answered:
+                    call.tally.charges |= set(reservation.charges)
 
     def _identify(self, key: str | None) -> Caller:
         asks = self.asks_for_keys
@@ -147,7 +150,8 @@ class Books:
 def _under_way(tally: Tally) -> Iterator[Amounts]:
     """The request and the slot to reserve for one of the requests to models that a call makes.
 
-    The first of those under way holds the slot, and the request unless one has been charged.
+    The first of those under way reserves the slot, and the request unless one has been charged. The last one gives
+    the slot back.
     """
     is_first = tally.num_under_way == 0
     tally.num_under_way += 1
@@ -155,19 +159,17 @@ def _under_way(tally: Tally) -> Iterator[Amounts]:
         yield Amounts(requests=int(is_first and not tally.is_charged), slots=int(is_first))
     finally:
         tally.num_under_way -= 1
+        if tally.num_under_way == 0 and tally.slot is not None:
+            tally.slot.settle(NOTHING)
+            tally.slot = None
 
 
-def _settle(reservation: Reservation, spending: Spending, price: Price) -> None:
-    """The first answer is charged for the call's request, whichever of its requests reserved it."""
+def _charge(spending: Spending, price: Price) -> Amounts:
+    """What was used. The first answer is charged for the call's request, whichever of its requests reserved it."""
     if not spending.answered:
-        reservation.settle(NOTHING)
-        return
+        return NOTHING
     tally = spending.tally
-    reservation.settle(_amounts(spending.usage, price, Amounts(requests=int(not tally.is_charged))))
-    tally.charges |= set(reservation.charges)
+    used = Amounts(requests=int(not tally.is_charged), slots=0).with_usage(spending.usage, price)
     tally.is_charged = True
-
-
-def _amounts(usage: Usage, price: Price, request: Amounts) -> Amounts:
-    """What the usage takes, and of requests and slots what ``request`` does."""
-    return Amounts.of(usage, price)._replace(requests=request.requests, slots=request.slots)
+    tally.cost_nano += used.cost_nano
+    return used

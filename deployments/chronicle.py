@@ -12,11 +12,10 @@ from pydantic import JsonValue
 
 from deployments.audit.record import AdminRecord
 from deployments.audit.writer import JournalWriter
-from deployments.state.admin_events import claim_unexported, note_change
+from deployments.state.admin_events import claim_all, note_change
 from deployments.state.database import Database
 from models.errors import StateError
 
-_MAX_EVENTS = 100
 _SAME_S = 1e-5  # the journal's times are whole microseconds
 
 
@@ -61,7 +60,7 @@ class JournalledChronicle:
                     connection, time=event.time, actor=event.actor, action=event.action,
                     subject=event.subject, details=dict(event.details),
                 )  # fmt: skip
-                for record in claim_unexported(connection, _MAX_EVENTS, self._clock()):
+                for record in claim_all(connection, self._clock()):
                     self._journal.append(record)
                     exported = exported or _is_of(record, event)
         except StateError:

@@ -23,9 +23,9 @@ def check_exposure(listening: Listening, args: RouterArgs, has_keys: Callable[[]
 
     ``has_keys`` is asked only where it matters.
     """
-    host = listening.host
-    if host is None or is_loopback(host):
+    if not _is_open(listening):
         return
+    host = listening.host
     if args.keys == "auto" and not has_keys():
         raise ConfigError(
             f"http_options.host {host} is open to other machines, and there are no API keys",
@@ -38,6 +38,20 @@ def check_exposure(listening: Listening, args: RouterArgs, has_keys: Callable[[]
             remedy="set ssl_keyfile and ssl_certfile in http_options, or write allow_unencrypted: true where "
             "something in front of the router encrypts",
         )
+
+
+def closed_without_keys(listening: Listening, args: RouterArgs) -> RouterArgs:
+    """What the replicas go by: where other machines come in, one that finds no keys lets nobody in.
+
+    It may be on another node than the check was, beside an SQLite file that it has just made itself.
+    """
+    if args.keys == "auto" and _is_open(listening):
+        return args.model_copy(update={"keys": "required"})
+    return args
+
+
+def _is_open(listening: Listening) -> bool:
+    return listening.host is not None and not is_loopback(listening.host)
 
 
 def is_loopback(host: str) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
+from grpc.aio import AioRpcError
 from ray import serve
 from ray.exceptions import RayActorError, RayError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import (
@@ -17,6 +19,7 @@ from ray.serve.exceptions import (
 )
 from ray.serve.handle import DeploymentHandle, DeploymentResponse, DeploymentResponseGenerator
 
+from deployments.routing.live_versions import LiveVersions
 from models.errors import EngineError, ModelUnavailableError, OverloadedError, Refusal, StowageError
 from models.types import (
     EmbeddingRequest,
@@ -29,6 +32,8 @@ from models.types import (
 )
 
 Result = TypeVar("Result")
+
+logger = logging.getLogger("ray.serve")
 
 # A replica answers a refusal with the error itself; what it raises is its own failure.
 Stream = DeploymentResponseGenerator[GenerationChunk | Refusal]
@@ -58,6 +63,16 @@ class ServeClients:
         ModelUnavailableError or EngineError when that replica ends first.
         """
         await (await self.client(version, pool)).wake()
+
+    def follow(self, live: LiveVersions) -> None:
+        """Forget the versions that are gone or have moved, and the applications that had no others."""
+        for version, pool in list(self._clients):
+            state = live.get(version)
+            if state is None or state.pool != pool:
+                del self._clients[version, pool]
+        used = {pool or str(version) for version, pool in self._clients}
+        for application in self._handles.keys() - used:
+            del self._handles[application]
 
     async def _handle(self, application: str, version: VersionId) -> DeploymentHandle[Any]:
         known = self._handles.get(application)
@@ -101,11 +116,11 @@ class ServeClient:
             async for chunk in response:
                 if isinstance(chunk, Refusal):
                     ended = True
-                    raise chunk
+                    raise chunk  # noqa: TRY301  it passes
                 ended = chunk.finish_reason is not None
                 yield chunk
-        except (RayError, RayServeException) as error:
-            raise self._translate(error) from error
+        except Exception as error:  # noqa: BLE001  whatever the replica raised
+            self._fail(error)
         finally:
             if not ended:
                 response.cancel()  # type: ignore[no-untyped-call]
@@ -128,16 +143,33 @@ class ServeClient:
         except asyncio.CancelledError:
             response.cancel()  # type: ignore[no-untyped-call]
             raise
-        except (RayError, RayServeException) as error:
-            raise self._translate(error) from error
+        except Exception as error:  # noqa: BLE001  whatever the replica raised
+            self._fail(error)
         if isinstance(result, Refusal):
             raise result
         return result
 
-    def _translate(self, error: Exception) -> Exception:
+    def _fail(self, error: Exception) -> NoReturn:
+        """Raise it in our words. What a replica raised comes as it is over gRPC, and wrapped over Ray's actors."""
         if isinstance(error, RayTaskError):
-            cause = error.cause
-            return cause if isinstance(cause, StowageError) else EngineError(f"{self._version} failed: {cause!r}")
+            raise self._of_replica(error.cause) from error
+        if isinstance(error, StowageError):
+            raise error
+        if isinstance(error, RayError | RayServeException | AioRpcError):
+            raise self._of_ray(error) from error
+        raise self._of_replica(error) from error
+
+    def _of_replica(self, error: Exception) -> StowageError:
+        """What it raised on purpose, or that it failed: how is for the log, not for clients."""
+        if isinstance(error, StowageError):
+            return error
+        logger.error("A replica of %s failed.", self._version, exc_info=error)
+        return EngineError(f"model {self._version} failed", remedy="the server's log has the details")
+
+    def _of_ray(self, error: RayError | RayServeException | AioRpcError) -> ModelUnavailableError:
+        if isinstance(error, AioRpcError):
+            logger.warning("The connection to a replica of %s failed.", self._version, exc_info=error)
+            return ModelUnavailableError(f"the connection to {self._version} failed: {error.code().name}")
         if isinstance(error, BackPressureError):
             return OverloadedError(f"model {self._version} has {error.args[0]} requests waiting", retry_after_s=1)
         if isinstance(error, TaskCancelledError):

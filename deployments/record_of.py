@@ -30,7 +30,9 @@ def record_of(call: Call, ending: Ending, replica: str, now: float, now_unix_s: 
         asked=tally.asked,
         model=tally.version.name if tally.version else None,
         version=tally.version.version if tally.version else None,
-        attempts=tuple(Attempt(str(each.target), each.outcome, each.seconds * _MS) for each in tally.attempts),
+        attempts=tuple(
+            Attempt(str(each.target), each.outcome, each.seconds * _MS, each.rollout) for each in tally.attempts
+        ),
         input_tokens=tally.input_tokens,
         output_tokens=tally.output_tokens,
         cost_nano=tally.cost_nano,

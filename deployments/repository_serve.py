@@ -16,6 +16,7 @@ from ray.serve.schema import ServeApplicationSchema, ServeDeploySchema
 from deployments.live import serve_client
 from deployments.repository.orders import Change, Deployed, LoadOrder
 from deployments.repository_args import changed_args, write_model
+from deployments.repository_turn import cluster_turn
 from deployments.routing.run_time import RunTimeNote
 from deployments.routing.serve_details import MODEL_BUILDER, POOL_BUILDER, ServeDetails
 from deployments.routing.states import ApplicationView
@@ -44,17 +45,15 @@ class ServeCluster:
         return changed_args(deployed, version, change)
 
     async def deploy(self, note: RunTimeNote) -> None:
-        await _asked(_deploy(note))
-        await _asked(asyncio.to_thread(_wait_until_told, note))
-        await self.detach(str(note.written["name"]))
+        await _asked(_deploy_and_detach(note))
 
-    async def detach(self, application: str) -> None:
-        await _asked(asyncio.to_thread(_take_out, application))
+    async def detach(self, note: RunTimeNote) -> None:
+        """What the file has is the file's: to take it out as it is would remove it."""
+        if str(note.written["name"]) in await _asked(asyncio.to_thread(_file_applications)):
+            await self.deploy(note)
 
     async def remove(self, application: str) -> None:
-        """Out of the file's applications first: the controller would start it again when it is restarted."""
-        await self.detach(application)
-        await _asked(asyncio.to_thread(_delete, application))
+        await _asked(_remove(application))
 
 
 async def _asked(answer: Awaitable[Answer]) -> Answer:
@@ -63,14 +62,43 @@ async def _asked(answer: Awaitable[Answer]) -> Answer:
     except RayTaskError as error:
         raise _cause(error) from error
     except (RayError, RayServeException, TimeoutError) as error:
-        raise ModelUnavailableError(f"Serve does not do what it is asked: {error}") from error
+        raise _unavailable(error) from error
 
 
 def _cause(error: RayTaskError) -> StowageError:
-    """Of a task that failed; what is not ours is a defect of the builder, or of the source of the weights."""
+    """Of a task that failed; what is not ours is a defect of the builder, or of the source of the weights.
+
+    What Ray raised in it says nothing of the application: the controller may have died after it had been told.
+    """
     if isinstance(error.cause, StowageError):
         return error.cause
+    if isinstance(error.cause, (RayError, RayServeException)):
+        return _unavailable(error.cause)
     return ConfigError(f"the application cannot be built: {error.cause!r}")
+
+
+def _unavailable(error: Exception) -> ModelUnavailableError:
+    return ModelUnavailableError(f"Serve does not do what it is asked: {error}")
+
+
+async def _deploy_and_detach(note: RunTimeNote) -> None:
+    """Again where a file that was deployed meanwhile took it back: then taking it out of that removed it."""
+    name = str(note.written["name"])
+    async with cluster_turn():
+        for _ in range(_MAX_TRIES):
+            await _deploy(note)
+            await asyncio.to_thread(_wait_until_told, note)
+            await asyncio.to_thread(_take_out, name)
+            if await asyncio.to_thread(_stays, name):
+                return
+    raise _put_back(name)
+
+
+async def _remove(application: str) -> None:
+    """Out of the file's applications first: the controller would start it again when it is restarted."""
+    async with cluster_turn():
+        await asyncio.to_thread(_take_out, application)
+        await asyncio.to_thread(_delete, application)
 
 
 async def _deploy(note: RunTimeNote) -> None:
@@ -112,6 +140,10 @@ def _is_told(view: ApplicationView, note: RunTimeNote) -> bool:
     return view.name == note.written["name"] and known is not None and known.newest_unix_s >= note.newest_unix_s
 
 
+def _stays(application: str) -> bool:
+    return any(view.name == application and view.status != "DELETING" for view in _views())
+
+
 def _views() -> tuple[ApplicationView, ...]:
     return ServeDetails.model_validate(serve_client().get_serve_details()).views()
 
@@ -135,8 +167,9 @@ def _file_applications() -> Mapping[str, ServeApplicationSchema]:
 def _take_out(application: str) -> None:
     """Let the controller forget that the file has it. ModelUnavailableError when others change the file meanwhile.
 
-    The others are deployed again as they are, which leaves them alone. There is no way to change one of them only:
-    a file that is deployed at the same moment may come back whole, and then it is taken out of that.
+    The others are deployed again as they are, which leaves them alone. There is no way to change one of them only,
+    hence ``cluster_turn``; and a file that is deployed at the same moment may come back whole, and then it is
+    taken out of that.
     """
     for _ in range(_MAX_TRIES):
         file = _file_applications()
@@ -145,7 +178,11 @@ def _take_out(application: str) -> None:
         kept = [each for name, each in file.items() if name != application]
         capacity = serve_client().get_serve_details().get("target_capacity")
         serve_client().deploy_apps(ServeDeploySchema(applications=kept, target_capacity=capacity))
-    raise ModelUnavailableError(f"{application} is put back by others that deploy a file now", retry_after_s=1)
+    raise _put_back(application)
+
+
+def _put_back(application: str) -> ModelUnavailableError:
+    return ModelUnavailableError(f"{application} is put back by others that deploy a file now", retry_after_s=1)
 
 
 def _delete(application: str) -> None:

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from random import SystemRandom
 
 from pydantic import JsonValue
@@ -19,6 +18,7 @@ from starlette.applications import Starlette
 from deployments.api.app import build_app
 from deployments.api.http.settings import ApiSettings
 from deployments.args import RouterArgs
+from deployments.audit.location import audit_folder
 from deployments.audit.writer import JournalWriter
 from deployments.books import Books, Limiter
 from deployments.chronicle import JournalledChronicle
@@ -59,6 +59,7 @@ class Router(GrpcService):
         self._traffic = Traffic(asyncio.get_running_loop().time, SystemRandom())
         self._open_books()
         clients = ServeClients()
+        self._catalog.on_change(lambda: clients.follow(self._catalog.live))
         self._dataplane = build_dataplane(
             self._catalog,
             Seams(clients, clients, self._books, self._books),
@@ -78,6 +79,7 @@ class Router(GrpcService):
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         await self._catalog.refresh()
         self._running = [asyncio.create_task(self._catalog.run()), asyncio.create_task(self._link.run())]
+        await self._link.tried.wait()  # no request goes by the configuration where a rollout has its say
         return build_app(
             self._dataplane,
             ApiSettings(
@@ -107,7 +109,7 @@ class Router(GrpcService):
     def _open_books(self) -> None:
         args = self._args
         replica = serve.get_replica_context().replica_id.unique_id
-        me = Identity(f"router-{replica}", Path(args.audit_dir).expanduser(), time.time)
+        me = Identity(f"router-{replica}", audit_folder(args.audit_dir), time.time)
         journal = JournalWriter(me.folder, me.replica, _now)
         allowance = Allowance(args.on_state_outage)
         self._link = StateLink(self._open_database, me, journal, allowance, self)
@@ -125,8 +127,7 @@ class Router(GrpcService):
         self._traffic.rollouts = weights
 
     def is_up(self, version: VersionId) -> bool:
-        state = self._catalog.live.get(version)
-        return state is not None and state.status == "ready"
+        return self._catalog.live.is_up(version)
 
     def _grpc_settings(self) -> GrpcSettings:
         args = self._args

@@ -13,7 +13,7 @@ from typing import Protocol
 from deployments.audit.writer import JournalWriter
 from deployments.limits.allowance import Allowance
 from deployments.routing.table import Weights
-from deployments.state.admin_events import claim_unexported
+from deployments.state.admin_events import claim_all
 from deployments.state.bookkeeper import Bookkeeper, Outage
 from deployments.state.database import Database
 from deployments.state.keyring import Keyring
@@ -26,7 +26,6 @@ from models.types import VersionId
 logger = logging.getLogger("ray.serve")
 
 _PERIOD_S = 1.0
-_MAX_EVENTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,10 @@ class Follower(Protocol):
 
 
 class StateLink:
-    """``open_database`` is called in a thread until it succeeds; ``database`` is None until then."""
+    """``open_database`` is called in a thread until it succeeds; ``database`` is None until then.
+
+    ``tried`` is set when it has succeeded or failed for the first time.
+    """
 
     def __init__(
         self,
@@ -69,6 +71,7 @@ class StateLink:
         self._follower = follower
         self._bookkeeper: Bookkeeper | None = None
         self.database: Database | None = None
+        self.tried = asyncio.Event()
         self._seen: Mapping[str, int] | None = None
         self._not_open: Outage | None = None
         allowance.outage = "the state database has not been opened yet"
@@ -107,11 +110,15 @@ class StateLink:
                 return await self._open_now()
             except StateError as error:
                 self._fail(error)
-                await asyncio.sleep(_PERIOD_S)
+            finally:
+                self.tried.set()
+            await asyncio.sleep(_PERIOD_S)
 
     async def _open_now(self) -> Database:
         database = await asyncio.to_thread(self._open_database)
         try:
+            rollouts = Rollouts(database, self._me.clock)
+            self._follower.set_rollouts(await asyncio.to_thread(rollouts.weights))  # before keys let requests in
             await self._read(database)
         except BaseException:
             await asyncio.to_thread(database.close)
@@ -132,7 +139,8 @@ class StateLink:
                 continue
             try:
                 await self._read(database)
-                self._seen = revisions
+                if await asyncio.to_thread(self._export, database):
+                    self._seen = revisions
             except StateError as error:
                 logger.warning("What changed in the state database is read later: %s", error)
 
@@ -146,21 +154,28 @@ class StateLink:
             await asyncio.sleep(_PERIOD_S)
 
     async def _read(self, database: Database) -> None:
-        self._follower.set_keys(await asyncio.to_thread(self._read_now, database))
+        self._follower.set_keys(await asyncio.to_thread(_read_keyring, database))
 
-    def _read_now(self, database: Database) -> Keyring:
-        """The keys; administrators' changes go into the journal."""
+    def _export(self, database: Database) -> bool:
+        """Administrators' changes go into the journal. False while it is in trouble: they wait."""
+        if self._journal.trouble is not None:
+            return False
         with database.transaction() as connection:
-            for event in claim_unexported(connection, _MAX_EVENTS, self._me.clock()):
+            for event in claim_all(connection, self._me.clock()):
                 if trouble := self._journal.append(event):
                     raise StateUnavailableError(f"the audit journal cannot be written: {trouble.reason}")
-            return Keyring(read_keys(connection))
+        return True
 
     def _fail(self, error: StateError) -> None:
         if self._not_open is None:
             logger.error("The state database cannot be opened; trying on: %s", error)
             self._not_open = Outage(self._me.clock(), str(error), 0)
         self._allowance.outage = str(error)
+
+
+def _read_keyring(database: Database) -> Keyring:
+    with database.read() as connection:
+        return Keyring(read_keys(connection))
 
 
 async def _keep_on(work: Callable[[], Awaitable[None]]) -> None:

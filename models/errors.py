@@ -130,12 +130,15 @@ class StateError(StowageError):
 
 
 class StateUnavailableError(StateError):
-    """The state database does not answer now."""
+    """The state database does not answer now; routers try once a second."""
+
+    retry_after_s = 1.0
 
 
-def error_code(error: BaseException) -> str:
-    """An error in one word, for records: a ModelUnavailableError is ``model_unavailable``, what is not ours
-    ``internal``."""
-    if not isinstance(error, StowageError):
+def error_code(error: BaseException | type[BaseException]) -> str:
+    """An error, or a kind of errors, in one word, for records: a ModelUnavailableError is ``model_unavailable``,
+    what is not ours ``internal``."""
+    kind = error if isinstance(error, type) else type(error)
+    if not issubclass(kind, StowageError):
         return "internal"
-    return _WORD_START.sub("_", type(error).__name__.removesuffix("Error")).lower()
+    return _WORD_START.sub("_", kind.__name__.removesuffix("Error")).lower()

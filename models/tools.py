@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ToolFunction:
-    """A function that a model may call. ``parameters`` is the JSON schema of its arguments, an object."""
+    """A function that a model may call. ``parameters`` is the JSON schema of its arguments, of the type object."""
 
     name: str
     parameters: str

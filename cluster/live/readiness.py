@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from http import HTTPStatus
 
 from pydantic import BaseModel, ValidationError
 
@@ -85,6 +86,15 @@ class ReadinessProbe:
         if seen.get(self._router) == Observation(Phase.READY):
             del seen[self._router]  # it has not answered, so no request can reach it yet
         return seen
+
+
+def asks_for_keys(base_url: str, timeout_s: float = 5.0) -> bool:
+    """Whether the router that answers there wants an API key. False where none answers."""
+    try:
+        reply = get(f"{base_url}/v1/models", timeout_s=timeout_s, headers={"x-request-id": POLL_ID}, trusting=True)
+    except UnreachableError:
+        return False
+    return reply.status == HTTPStatus.UNAUTHORIZED
 
 
 class StartupReport:

@@ -45,7 +45,7 @@ def beyond(
 
 def _fate(name: str, note: RunTimeNote, new: Sequence[str]) -> str:
     if name in new:
-        return "deploying puts it under the file again, and restarts it only where the file has other args"
+        return "deploying puts it under the file again, and args other than it was started with restart it"
     if note.loaded:
         return "no file has it, and deploying leaves it as it is"
     return "the new file does not have it any more, and deploying leaves it as it is: unload it"

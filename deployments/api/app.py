@@ -15,11 +15,12 @@ from starlette.routing import Route
 from deployments.api import health
 from deployments.api.admin import routes as admin
 from deployments.api.anthropic import routes as anthropic
-from deployments.api.anthropic.errors import ANTHROPIC_ERRORS, ErrorReply
+from deployments.api.anthropic.errors import ErrorReply
+from deployments.api.error_formats import error_format_of
 from deployments.api.http.access import AccessMiddleware
 from deployments.api.http.call import call_of
 from deployments.api.http.disconnect import ConnectionMiddleware
-from deployments.api.http.errors import ErrorFormat, report, respond
+from deployments.api.http.errors import report, respond
 from deployments.api.http.middleware import (
     ErrorMiddleware,
     RequestIdMiddleware,
@@ -29,9 +30,9 @@ from deployments.api.http.operation import Section
 from deployments.api.http.settings import ApiSettings
 from deployments.api.oip import repository as oip_repository
 from deployments.api.oip import routes as oip
-from deployments.api.oip.errors import OIP_ERRORS, OipError
+from deployments.api.oip.errors import OipError
 from deployments.api.openai import routes as openai
-from deployments.api.openai.errors import OPENAI_ERRORS, ErrorBody
+from deployments.api.openai.errors import ErrorBody
 from deployments.api.openapi import openapi_route
 from deployments.api.rerank import routes as rerank
 from deployments.dataplane.door import Door, OpenDoor
@@ -86,15 +87,6 @@ def _operators_sections(repository: Repository) -> tuple[Section, ...]:
         Section("Model repository", OipError, oip_repository.operations(repository)),
         Section("Administration", ErrorBody, admin.operations(repository)),
     )
-
-
-def error_format_of(path: str) -> ErrorFormat:
-    """Anthropic's under ``/v1/messages``, OpenAI's elsewhere under ``/v1`` and under ``/admin``, else the Open
-    Inference Protocol's.
-    """
-    if path == "/v1/messages" or path.startswith("/v1/messages/"):
-        return ANTHROPIC_ERRORS
-    return OPENAI_ERRORS if path == "/v1" or path.startswith(("/v1/", "/admin/")) else OIP_ERRORS
 
 
 async def _unroutable(request: Request, error: Exception) -> Response:

@@ -22,11 +22,6 @@ class Backlog:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    @property
-    def num_untold(self) -> int:
-        """Lost records that the journal does not know of yet."""
-        return self._lost[1] if self._lost else 0
-
     def keep(self, record: bytes, now: datetime, reason: str) -> None:
         """``reason``: why it was not written."""
         if self._num_bytes + len(record) > self._max_bytes:

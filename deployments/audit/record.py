@@ -33,11 +33,15 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at one version: ``outcome`` is ``ok`` or the error's code."""
+    """One try at one version: ``outcome`` is ``ok`` or the error's code.
+
+    ``rollout`` is the name whose rollout chose the version; None where the caller or the policy did.
+    """
 
     target: str
     outcome: str
     ms: Milliseconds
+    rollout: str | None = None
 
 
 class Charge(NamedTuple):
@@ -61,7 +65,7 @@ class RequestRecord:
     protocol: str
     """openai, oip, anthropic, grpc or admin."""
     operation: str
-    """generate, embed, infer and so on: what the data plane was asked for."""
+    """generate, embed, infer and so on: what the data plane was asked for. Else the path, cut as ``asked`` is."""
     tenant: str
     outcome: Outcome
     status: int
@@ -91,6 +95,8 @@ class RequestRecord:
     kind: Literal["request"] = "request"
 
     def __post_init__(self) -> None:
+        if len(self.operation) > MAX_NAME_CHARS:
+            object.__setattr__(self, "operation", self.operation[:MAX_NAME_CHARS])
         if self.asked is not None and len(self.asked) > MAX_NAME_CHARS:
             object.__setattr__(self, "asked", self.asked[:MAX_NAME_CHARS])
 

@@ -24,7 +24,7 @@ class SegmentFile:
 
     @classmethod
     def create(cls, folder: Path, segment: Segment, first_line: bytes) -> SegmentFile:
-        """A new segment. Its name appears together with its lock and its first line.
+        """A new segment, not synced yet. Its name appears together with its lock and its first line.
 
         FileExistsError if there is one: another process writes under the same name.
         """
@@ -34,7 +34,6 @@ class SegmentFile:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _write(handle, first_line)
-            os.fsync(handle)
             (folder / segment.file).hardlink_to(unnamed)
         except BaseException:
             os.close(handle)

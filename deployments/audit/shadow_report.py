@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import median
+from typing import NamedTuple
 
 from deployments.audit.record import Outcome, RequestRecord
 
@@ -27,6 +28,13 @@ class ShadowComparison:
     latency_ratio: float | None
 
 
+class _Original(NamedTuple):
+    """What is kept of each request in a journal."""
+
+    version: str
+    engine_ms: float | None
+
+
 @dataclass(slots=True)
 class _Sums:
     num_copies: int = 0
@@ -38,21 +46,21 @@ class _Sums:
 
 def compare_shadows(requests: Iterable[RequestRecord]) -> list[ShadowComparison]:
     """Each pair of versions, sorted. Copies whose original is not among ``requests`` are left out."""
-    originals: dict[str, RequestRecord] = {}
+    originals: dict[str, _Original] = {}
     copies: list[RequestRecord] = []
     for record in requests:
         if record.shadow_of is None:
-            originals[record.id] = record
+            originals[record.id] = _Original(_answered(record), record.engine_ms)
         else:
             copies.append(record)
     sums: defaultdict[tuple[str, str], _Sums] = defaultdict(_Sums)
     for copy in copies:
         if (original := originals.get(copy.shadow_of or "")) is not None:
-            _add(sums[_answered(original), _asked(copy)], original, copy)
+            _add(sums[original.version, _asked(copy)], original, copy)
     return [_comparison(pair, each) for pair, each in sorted(sums.items())]
 
 
-def _add(sums: _Sums, original: RequestRecord, copy: RequestRecord) -> None:
+def _add(sums: _Sums, original: _Original, copy: RequestRecord) -> None:
     sums.num_copies += 1
     sums.num_failed += copy.outcome is Outcome.FAILED
     sums.num_compared += copy.agrees is not None

@@ -32,7 +32,10 @@ class Tail:
         return _by_time(records)[-count:] if count else []
 
     def more(self) -> list[Record]:
-        """What has come since the last call, or since ``last``, sorted by time."""
+        """What has come since the last call, or since ``last``, sorted by time; of much, a part of each segment.
+
+        All of it has been read when there is nothing more.
+        """
         writers = {segment.writer for segment in list_segments(self._folder)}
         records: list[Record] = []
         for cursor in pending(self._folder, writers, self._cursors):

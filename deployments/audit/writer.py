@@ -34,13 +34,12 @@ DEFAULT_LIMITS = JournalLimits()
 class Trouble:
     """Why the journal is not written now, and what that holds up.
 
-    ``num_waiting`` records are in memory only; ``num_lost`` came after the memory for them was full.
+    ``num_waiting`` records are in memory only.
     """
 
     since: datetime
     reason: str
     num_waiting: int
-    num_lost: int
 
 
 class JournalWriter:
@@ -72,7 +71,7 @@ class JournalWriter:
     def trouble(self) -> Trouble | None:
         """None while records reach the file."""
         failure = self._failure
-        return failure and Trouble(*failure, len(self._backlog), self._backlog.num_untold)
+        return failure and Trouble(*failure, len(self._backlog))
 
     def append(self, record: Record) -> Trouble | None:
         """None: it is in the file. Otherwise it waits in memory, or is lost and counted. Waits for no sync."""

@@ -39,11 +39,13 @@ class Waits:
 class Errand:
     """A call on its way to one destination. ``transcript`` gets a copy of the answer, where one is wanted.
 
-    ``end`` is set when the last of the answer has come, or no more of it will.
+    ``rollout`` is the name whose rollout chooses the version, if one does. ``end`` is set when the last of the
+    answer has come, or no more of it will.
     """
 
     destination: Destination
     call: Call
+    rollout: str | None = None
     transcript: Transcript | None = None
     end: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -68,7 +70,8 @@ class Asker:
         call = errand.call
         state = await self._waits.waking.until_ready(state, call.deadline, call.tell)
         most = work.at_most(state.card)
-        spending = await held.enter_async_context(self._quotas.reserve(call, state.id.name, most))
+        async with call.limit():  # what is left of a limit may have to be asked for
+            spending = await held.enter_async_context(self._quotas.reserve(call, state.id.name, most))
         place = self._waits.gate.enter(state.id, self._catalog.capacity(state), self._entrant(call))
         call.tally.queue_s += await held.enter_async_context(place)
         return spending
@@ -79,10 +82,11 @@ class Asker:
         """The answer, or the first part of it; all of ModelClient's errors, and those of ``Lifelines.hold``."""
         call = errand.call
         held.callback(self._finish, errand, work, spending, _now())
-        with _noted(call, state.id), self._traffic.attempt(errand.destination, state.id):
+        with _noted(errand, state.id), self._traffic.attempt(errand.destination, state.id):
             async with self._waits.lifelines.hold(state.id, call):
                 client: ModelClient = await self._clients.client(state.id, state.pool)
-                result = await work.run(Session(state, client, spending, held, errand.transcript))
+                limit = call.limit if errand.destination.route.deadline_s is not None else None
+                result = await work.run(Session(state, client, spending, held, errand.transcript, limit))
         call.tally.note_answer(state.id, _now())
         return result
 
@@ -102,7 +106,7 @@ class Asker:
 
 
 @contextmanager
-def _noted(call: Call, version: VersionId) -> Iterator[None]:
+def _noted(errand: Errand, version: VersionId) -> Iterator[None]:
     """Write the attempt down."""
     began = _now()
     outcome = "cancelled"
@@ -113,7 +117,7 @@ def _noted(call: Call, version: VersionId) -> Iterator[None]:
         outcome = error_code(error)
         raise
     finally:
-        call.tally.attempts.append(Attempt(version, outcome, _now() - began))
+        errand.call.tally.attempts.append(Attempt(version, outcome, _now() - began, errand.rollout))
 
 
 def _now() -> float:

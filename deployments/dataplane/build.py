@@ -48,6 +48,7 @@ def build_dataplane(catalog: Catalog, seams: Seams, traffic: Traffic, patience: 
     waits = Waits(Waking(catalog, seams.waker, patience.waking), gate, lifelines)
     catalog.on_change(lambda: gate.follow(catalog.capacities()))
     catalog.on_change(lambda: lifelines.follow(catalog.live))
+    catalog.on_change(lambda: traffic.follow(catalog.live))
     asker = Asker(catalog, seams.clients, traffic, seams.quotas, waits)
     unlimited = Asker(catalog, seams.clients, traffic, NoQuotas(), waits)
     shadows = Shadows(unlimited, seams.door, patience.max_shadows)

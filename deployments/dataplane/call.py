@@ -11,6 +11,7 @@ from types import TracebackType
 
 from deployments.dataplane.headers import PRIORITY_HEADER
 from deployments.identity.caller import ANONYMOUS, Caller, Priority
+from deployments.limits.allowance import Reservation
 from deployments.limits.limit_set import Counter
 from models.errors import DeadlineExceededError
 from models.types import VersionId
@@ -22,11 +23,15 @@ def _ignore(_: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at one version: its end (``ok``, ``cancelled`` or the error's code), and its seconds."""
+    """One try at one version: its end (``ok``, ``cancelled`` or the error's code), and its seconds.
+
+    ``rollout`` is the name whose rollout chose the version; None where the caller or the policy did.
+    """
 
     target: VersionId
     outcome: str
     seconds: float
+    rollout: str | None = None
 
 
 @dataclass(slots=True)
@@ -35,10 +40,10 @@ class Tally:
 
     ``asked`` is the name in the request, ``version`` the one that answered, ``first_output_at`` a time of the
     event loop's clock. The tokens are those that replicas have counted so far, also of a stream that is cut off.
-    ``num_under_way`` requests to models hold reservations now, ``charges`` are the counters that those which were
-    answered are charged to, ``is_charged`` once there was one. ``rate_limits`` are headers for the response.
-    ``texts`` are prompts and answers, of routes that log them. ``shadow_of`` is the request that this one copies,
-    ``agrees`` whether the answers were the same.
+    ``num_under_way`` requests to models hold reservations now, and one ``slot`` together; ``charges`` are the
+    counters that those which were answered are charged to, ``is_charged`` once there was one. ``rate_limits`` are
+    headers for the response. ``texts`` are prompts and answers, of routes that log them. ``shadow_of`` is the
+    request that this one copies, ``agrees`` whether the answers were the same.
     """
 
     protocol: str = ""
@@ -50,6 +55,7 @@ class Tally:
     engine_s: float = 0.0
     first_output_at: float | None = None
     num_under_way: int = 0
+    slot: Reservation | None = None
     is_charged: bool = False
     input_tokens: int = 0
     output_tokens: int = 0

@@ -67,8 +67,8 @@ class Catalog:
             await asyncio.sleep(self._period_s)
             try:
                 await self.refresh()
-            except ModelUnavailableError:
-                logger.warning("Could not ask Serve what is live; the last picture stays.", exc_info=True)
+            except Exception:  # whatever it is, the next look may succeed
+                logger.warning("Could not see or follow what is live; the last picture stays.", exc_info=True)
 
     async def _refresh(self) -> None:
         try:

@@ -14,10 +14,12 @@ from deployments.dataplane.shadows import Shadows
 from deployments.dataplane.traffic import Traffic
 from deployments.dataplane.transcript import Transcript
 from deployments.dataplane.work import Work
+from deployments.identity.caller import Role
+from deployments.routing.choice import Rights
 from deployments.routing.failures import classify
 from deployments.routing.states import ModelState
 from deployments.routing.table import Destination
-from models.errors import ModelNotFoundError, PermissionDeniedError, StowageError
+from models.errors import ModelNotFoundError, StowageError
 
 Result = TypeVar("Result")
 
@@ -34,6 +36,7 @@ class Dispatcher:
     async def run(self, model: str, call: Call, work: Work[Result]) -> tuple[ModelState, Result]:
         """The answer, and the version that gave it. StowageError: that of the last thing that was tried."""
         call.tally.asked = call.tally.asked or model
+        call.caller.require(Role.CALLER)
         destination, chain = self._traffic.chain(model)
         while True:
             try:
@@ -68,15 +71,15 @@ class Dispatcher:
             return await self._persist(model, errand, state, work)
 
         async def once_more() -> tuple[ModelState, Result]:
-            second = Errand(destination, call, end=errand.end)
-            return await self._persist(model, second, await self._choose(model, destination, call), work)
+            return await self._persist(model, errand, await self._choose(model, destination, call), work)
 
         return await first_answer(self._persist(model, errand, state, work), once_more, hedge.after_ms / 1000)
 
     def _prepare(self, destination: Destination, call: Call, state: ModelState, work: Work[object]) -> Errand:
         shadows = self._traffic.shadows(destination, self._catalog.live, state.id)
         wanted = destination.route.log_text or (bool(shadows) and work.deterministic)
-        errand = Errand(destination, call, Transcript() if wanted else None)
+        rollout = self._traffic.rollout_of(destination, call)
+        errand = Errand(destination, call, rollout, Transcript() if wanted else None)
         for shadow in shadows:
             self._shadows.start(errand, shadow, work)
         return errand
@@ -99,19 +102,20 @@ class Dispatcher:
             await asyncio.sleep(delay_s)
             state = await self._choose(model, errand.destination, errand.call)
 
+    async def choose(self, model: str, call: Call) -> ModelState:
+        """The version that a request for ``model`` would be sent to now, if it met with no failure."""
+        call.tally.asked = call.tally.asked or model
+        return await self._choose(model, self._traffic.chain(model)[0], call)
+
     async def _choose(self, model: str, destination: Destination, call: Call) -> ModelState:
         """Look again once before saying that a model is not there: it may have been deployed just now."""
+        # A version that was chosen for several prompts is asked by its own name: the name that chose it counts.
+        rights = Rights(call.caller, (call.tally.asked or model, model, destination.name))
         try:
-            state = self._traffic.choose(destination, self._catalog.live, call)
+            state = self._traffic.choose(destination, self._catalog.live, call, rights)
         except ModelNotFoundError:
             async with call.limit():
                 await self._catalog.refresh()
-            state = self._traffic.choose(destination, self._catalog.live, call)
-        check_allowed((model, destination.name), state, call)
+            state = self._traffic.choose(destination, self._catalog.live, call, rights)
+        rights.check(state.id)
         return state
-
-
-def check_allowed(names: tuple[str, ...], state: ModelState, call: Call) -> None:
-    """PermissionDeniedError when the caller may use the version under none of the names that led to it."""
-    if call.caller.models is not None and not call.caller.may_use((*names, state.id.name, str(state.id))):
-        raise PermissionDeniedError(f"this API key is not for model {names[0]!r}", remedy="see /v1/models")

@@ -32,15 +32,6 @@ class Entrant:
     limit: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """Requests of one version in this router replica, and how many of them may be under way at once."""
-
-    num_under_way: int
-    num_waiting: int
-    capacity: int
-
-
 @dataclass(eq=False, slots=True)
 class _Waiter(Ticket):
     """``outcome`` is None when it gets in, else why not. ``has_place`` is true from the moment that it is let in,
@@ -92,13 +83,6 @@ class Gate:
                     _settle(waiter, _without_places(version))
                 if not lane.num_under_way:
                     del self._lanes[version]
-
-    def loads(self) -> dict[VersionId, Load]:
-        """What is under way and waiting now, of each version that has been asked for."""
-        return {
-            version: Load(lane.num_under_way, lane.num_waiting, lane.capacity)
-            for version, lane in self._lanes.items()
-        }
 
     def _resize(self, version: VersionId, capacity: int) -> Lane[_Waiter]:
         lane = self._lanes.get(version)

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from deployments.dataplane.call import Call
-from deployments.routing.choice import not_deployed, unavailable
+from deployments.routing.choice import unavailable
 from deployments.routing.live_versions import LiveVersions
 from deployments.routing.states import ModelState
-from models.errors import StowageError
+from models.errors import ModelNotFoundError, StowageError
 from models.types import VersionId
 
 # One that stops is not gone yet: it answers what is under way first.
@@ -41,6 +41,9 @@ class Lifelines:
     async def hold(self, version: VersionId, call: Call) -> AsyncIterator[None]:
         """Cancel the body and raise DeadlineExceededError at the call's deadline.
 
+        Also when it is cancelled from outside at that moment: the protocol's own limit ends then too, and a
+        version that does not answer has to be known for it.
+
         The same with ModelUnavailableError or ModelNotFoundError, with the reason, when ``follow`` finds that the
         version cannot answer.
         """
@@ -55,6 +58,10 @@ class Lifelines:
             if not scope.expired():
                 raise
             raise (line.cut or call.exceeded()) from error
+        except asyncio.CancelledError as error:
+            if call.is_over() or (scope.expired() and line.cut is None):
+                raise call.exceeded() from error
+            raise
         finally:
             lines.discard(line)
 
@@ -64,8 +71,9 @@ class Lifelines:
         for version, lines in list(self._lines.items()):
             cut = self._reason(version, live, now)
             for line in lines if cut else ():
-                line.cut = cut
-                line.scope.reschedule(0)
+                if not line.scope.expired():  # else its task is about to end
+                    line.cut = cut
+                    line.scope.reschedule(0)
             if not lines:
                 del self._lines[version]
         for version in self._missing_since.keys() - self._lines.keys():
@@ -74,7 +82,7 @@ class Lifelines:
     def _reason(self, version: VersionId, live: LiveVersions, now: float) -> StowageError | None:
         state = live.get(version)
         if state is None:
-            return not_deployed(str(version), {}, live)
+            return ModelNotFoundError(f"model {str(version)!r} is not deployed any more")
         if state.status in ("ready", "asleep"):
             self._missing_since.pop(version, None)
             return None

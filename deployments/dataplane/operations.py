@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from deployments.dataplane.call import Call
 from deployments.dataplane.catalog import Catalog
-from deployments.dataplane.dispatch import Dispatcher, check_allowed
+from deployments.dataplane.dispatch import Dispatcher
 from deployments.dataplane.streams import GenerationStream
 from deployments.dataplane.traffic import Traffic
 from deployments.dataplane.work import Embedding, Generation, Inference
-from deployments.routing.choice import unavailable
+from deployments.routing.choice import Rights, unavailable
 from deployments.routing.states import ModelState
 from models.errors import ModelNotFoundError
 from models.types import (
@@ -56,6 +56,10 @@ class DataPlane:
         """The cards of the ready versions that the caller may use, sorted by id."""
         return [state.card for state in await self.states(call) if state.ready and state.card is not None]
 
+    async def choose(self, model: str, call: Call) -> ModelState:
+        """The version for a call that asks one version several things, which then are asked of it by its id."""
+        return await self._dispatcher.choose(model, call)
+
     async def card(self, model: str, call: Call) -> ModelCard:
         """The card of the version that speaks for ``model``; ModelUnavailableError until it has been built."""
         state = await self.state(model, call)
@@ -74,11 +78,12 @@ class DataPlane:
 
     async def state(self, model: str, call: Call) -> ModelState:
         """The state of the version that speaks for ``model``, ready or not."""
+        rights = Rights(call.caller, (model,))
         try:
-            state = self._traffic.look_up(model, self._catalog.live)
+            state = self._traffic.look_up(model, self._catalog.live, rights)
         except ModelNotFoundError:  # it may have been deployed just now
             async with call.limit():
                 await self._catalog.refresh()
-            state = self._traffic.look_up(model, self._catalog.live)
-        check_allowed((model,), state, call)
+            state = self._traffic.look_up(model, self._catalog.live, rights)
+        rights.check(state.id)
         return state

@@ -68,15 +68,29 @@ class NoQuotas:
         yield Spending(call.tally)
 
 
+@dataclass(frozen=True, slots=True)
+class Most(Usage):
+    """Of each kind of tokens the most that there can be, which no request can have of both: ``longest`` in sum."""
+
+    longest: int | None = None
+
+    @property
+    def total_tokens(self) -> int:
+        total = self.prompt_tokens + self.completion_tokens
+        return total if self.longest is None else min(total, self.longest)
+
+
 def most_of_generation(request: GenerationRequest, card: ModelCard | None) -> Usage:
-    """An upper bound of a generation's tokens: no tokenizer makes more tokens than there are bytes."""
+    """An upper bound of a generation's tokens: no tokenizer makes more tokens than there are bytes.
+
+    Of most prompts it makes far fewer, which leaves as many more to the answer.
+    """
     longest = card.max_model_len if card else None
     prompt = _prompt_bound(request.prompt)
     output = request.sampling.max_tokens
     if longest is None:
         return Usage(prompt, output or 0)
-    prompt = min(prompt, longest)
-    return Usage(prompt, min(longest - prompt if output is None else output, longest))
+    return Most(min(prompt, longest), longest if output is None else min(output, longest), longest)
 
 
 def most_of_embedding(request: EmbeddingRequest, card: ModelCard | None) -> Usage:

@@ -25,7 +25,7 @@ _FAILED_STATUS = 500
 class Shadows:
     """Runs copies in the background, behind all other requests, and never more than ``max_running`` of them.
 
-    A copy beyond that is not made; ``num_skipped`` counts those.
+    A copy beyond that is not made.
     """
 
     def __init__(self, asker: Asker, door: Door, max_running: int) -> None:
@@ -33,12 +33,10 @@ class Shadows:
         self._door = door
         self._max_running = max_running
         self._running: set[asyncio.Task[None]] = set()
-        self.num_skipped = 0
 
     def start(self, original: Errand, state: ModelState, work: Work[object]) -> None:
         """Copy a request to the version; its answer waits for the original's, to be compared with it."""
         if len(self._running) >= self._max_running:
-            self.num_skipped += 1
             return
         task = asyncio.create_task(self._run(original, state, work))
         self._running.add(task)
@@ -47,7 +45,7 @@ class Shadows:
     async def _run(self, original: Errand, state: ModelState, work: Work[object]) -> None:
         call = _copy(original.call)
         transcript = Transcript() if original.transcript is not None and work.deterministic else None
-        errand = Errand(original.destination, call, transcript)
+        errand = Errand(original.destination, call, transcript=transcript)
         outcome = Outcome.CANCELLED
         try:
             async with call.limit():

@@ -8,7 +8,7 @@ from random import Random
 
 from deployments.dataplane.call import Call
 from deployments.routing.breakers import Breakers
-from deployments.routing.choice import Chooser, look_up
+from deployments.routing.choice import EVERYTHING, Chooser, Rights, look_up
 from deployments.routing.live_versions import LiveVersions
 from deployments.routing.policy import RouterPolicy
 from deployments.routing.retry import Retrier
@@ -42,15 +42,26 @@ class Traffic:
         first = self._table.resolve(model)
         return first, FallbackChain(self._table, first)
 
-    def look_up(self, model: str, live: LiveVersions) -> ModelState:
-        """The version that speaks for ``model`` when there is no request to send. ModelNotFoundError."""
-        return look_up(self._table.resolve(model), live)
+    def look_up(self, model: str, live: LiveVersions, rights: Rights = EVERYTHING) -> ModelState:
+        """The version that speaks for ``model`` when there is no request to send.
 
-    def choose(self, destination: Destination, live: LiveVersions, call: Call) -> ModelState:
-        """The version for one call. ModelNotFoundError, ModelUnavailableError."""
+        ModelNotFoundError, PermissionDeniedError.
+        """
+        destination = self._table.resolve(model)
+        return look_up(destination, live, self.rollouts.get(destination.name), rights)
+
+    def choose(
+        self, destination: Destination, live: LiveVersions, call: Call, rights: Rights = EVERYTHING
+    ) -> ModelState:
+        """The version for one call. ModelNotFoundError, ModelUnavailableError, PermissionDeniedError."""
         sticky = sticky_value(destination.route.sticky, call.caller.key, call.user, call.attributes)
         rollout = self.rollouts.get(destination.name)
-        return self._chooser.choose(destination, live, call.attributes, sticky, rollout)
+        return self._chooser.choose(destination, live, call.attributes, sticky, rollout, rights)
+
+    def rollout_of(self, destination: Destination, call: Call) -> str | None:
+        """The name whose rollout decides by chance which version gets the call; None where none does."""
+        divided = destination.name in self.rollouts and destination.matched(call.attributes) is None
+        return destination.name if divided else None
 
     def shadows(self, destination: Destination, live: LiveVersions, chosen: VersionId) -> list[ModelState]:
         """The versions that get a copy of a call that goes to ``chosen``."""
@@ -67,6 +78,10 @@ class Traffic:
     def retry_delay_s(self, destination: Destination, error: Exception, attempts_made: int) -> float | None:
         """Seconds to wait before the next attempt, None: ``error`` stands."""
         return self._retrier.delay_s(destination.name, destination.route.retries, error, attempts_made)
+
+    def follow(self, live: LiveVersions) -> None:
+        """Forget what was learnt of versions that are gone."""
+        self._breakers.follow(live)
 
     def weight_of(self, tenant: str) -> float:
         """The tenant's share, beside the other tenants', of a version that is saturated."""

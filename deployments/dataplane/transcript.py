@@ -13,7 +13,7 @@ _TOLERANCE = 1e-3
 
 @dataclass(slots=True)
 class Transcript:
-    """The pieces of a text, or arrays; ``complete`` once nothing is missing."""
+    """The pieces of a text with the calls of tools in it, or arrays; ``complete`` once nothing is missing."""
 
     pieces: list[str] = field(default_factory=list)
     arrays: tuple[npt.NDArray[np.generic], ...] = ()

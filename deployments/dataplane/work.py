@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -34,7 +35,7 @@ class Session:
     """A place at a version for one request. What is pushed on ``held`` is given back at the request's end.
 
     Work that goes on after its first answer takes all of it over: ``held.pop_all()``. ``transcript`` gets a copy
-    of the answer, where one is wanted.
+    of the answer, where one is wanted; ``limit`` is the time limit of the route, where it has one.
     """
 
     state: ModelState
@@ -42,6 +43,7 @@ class Session:
     spending: Spending
     held: AsyncExitStack
     transcript: Transcript | None = None
+    limit: Callable[[], AbstractAsyncContextManager[None]] | None = None
 
     @property
     def version(self) -> VersionId:
@@ -91,8 +93,10 @@ class Generation:
             async for first in chunks:
                 opened.pop_all()
                 count(first, session.spending)
-                held = session.held.pop_all()
-                return GenerationStream(session.version, chunks, first, session.spending, held, session.transcript)
+                held, limit = session.held.pop_all(), session.limit
+                return GenerationStream(
+                    session.version, chunks, first, session.spending, held, session.transcript, limit
+                )
         raise EngineError(f"{session.version} ended a generation before it gave anything")
 
     def prompt_text(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import TypeVar
@@ -12,11 +13,13 @@ from deployments.grpc.inference import FINAL
 from deployments.grpc.inference_pb2 import ModelInferRequest, ModelInferResponse, ModelStreamInferResponse
 from deployments.grpc.reception import Reception
 from deployments.grpc.rpc import Rpc, RpcContext
-from models.errors import AuthenticationError
+from models.errors import AuthenticationError, DeadlineExceededError
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 Parts = Callable[[ModelInferRequest, Call], AsyncGenerator[ModelInferResponse]]
+
+_STREAM = "ModelStreamInfer"
 
 
 class Attendant:
@@ -46,31 +49,56 @@ class Attendant:
     ) -> AsyncGenerator[ModelStreamInferResponse]:
         """The parts of each request, one request after the other.
 
-        The error of one becomes its last response, and ends the stream only if it is the key that is wrong.
+        The error of one becomes its last response, and ends the stream only if it is the key that is wrong. A
+        stream that may send no requests ends before it has sent one, and so does one that sends none for too long.
         """
         rpc = Rpc(context)
-        async for request in requests:
-            async with aclosing(self._responses(rpc, request, parts)) as responses:
-                async for response in responses:
-                    yield response
-            if rpc.failed:
-                return
+        try:
+            patience_s = self._reception.admit(rpc, _STREAM)
+            while (request := await _next(requests, patience_s)) is not None:
+                async with aclosing(self._responses(rpc, request, parts)) as responses:
+                    async for response in responses:
+                        yield response
+                if rpc.failed:
+                    return
+        except Exception as error:  # noqa: BLE001  as above
+            failure = report(error, rpc.request_id)
+            rpc.fail(failure)
+            yield _last_response(ModelInferRequest(), failure.message)
 
     async def _responses(
         self, rpc: Rpc, request: ModelInferRequest, parts: Parts
     ) -> AsyncGenerator[ModelStreamInferResponse]:
+        """The last one waits until the call has left: a client that has a whole answer finds it in the books."""
         try:
-            with self._reception.attend(rpc, "ModelStreamInfer", streamed=True) as call:
+            with self._reception.attend(rpc, _STREAM, streamed=True) as call:
+                last = ModelInferResponse()
                 async with aclosing(parts(request, call)) as responses:
                     async for response in responses:
                         rpc.tell(call.tally.rate_limits)
-                        yield ModelStreamInferResponse(infer_response=response)
+                        if response.parameters[FINAL].bool_param:
+                            last = response
+                        else:
+                            yield ModelStreamInferResponse(infer_response=response)
+            yield ModelStreamInferResponse(infer_response=last)
         except Exception as error:  # noqa: BLE001  as above
             failure = report(error, rpc.request_id)
             rpc.tell(failure.metadata)
             if isinstance(error, AuthenticationError):
                 rpc.fail(failure)
             yield _last_response(request, failure.message)
+
+
+async def _next(requests: AsyncIterator[ModelInferRequest], patience_s: float) -> ModelInferRequest | None:
+    """None at the end; DeadlineExceededError when nothing comes for so long."""
+    try:
+        async with asyncio.timeout(patience_s):
+            return await anext(requests, None)
+    except TimeoutError as error:
+        raise DeadlineExceededError(
+            f"no request came on the stream for {patience_s:g} s",
+            remedy="open another one, or allow more seconds with x-request-timeout",
+        ) from error
 
 
 def _operation(request: object) -> str:

@@ -95,7 +95,9 @@ def _failure(error: Exception, request_id: str) -> Failure:
     if not isinstance(error, StowageError):
         message = f"internal error; the server's log has the details of request {request_id}"
         return Failure(StatusCode.INTERNAL, message)
-    retry_after_s = error.retry_after_s if isinstance(error, ModelUnavailableError | QuotaExceededError) else None
+    retry_after_s = None
+    if isinstance(error, ModelUnavailableError | QuotaExceededError | StateUnavailableError):
+        retry_after_s = error.retry_after_s
     return Failure(code_of(error), _shortened(str(error)), retry_after_s)
 
 

@@ -44,6 +44,13 @@ class Reception:
         self._door = door
         self._settings = settings
 
+    def admit(self, rpc: Rpc, operation: str) -> float:
+        """Seconds that a stream may wait for a request: as many as one may take, and no fewer than by default.
+
+        Raises as ``attend`` does. No call begins, as there is no request yet.
+        """
+        return max(self._enter(rpc, operation).timeout_s, self._settings.request_timeout_s)
+
     @contextmanager
     def attend(self, rpc: Rpc, operation: str, *, streamed: bool = False) -> Iterator[Call]:
         """The call of one request; PermissionDeniedError, or what the door raises, for one that may not enter."""

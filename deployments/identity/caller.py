@@ -11,7 +11,11 @@ from models.errors import PermissionDeniedError
 
 
 class Role(StrEnum):
-    """What a key may be used for. A role includes none of the others."""
+    """What a key may be used for: a caller uses models, an operator loads, changes and unloads them.
+
+    An admin may do what an operator may, and like one uses no model without the role of a caller. Keys are managed
+    by whoever reaches the state database.
+    """
 
     ADMIN = "admin"
     OPERATOR = "operator"

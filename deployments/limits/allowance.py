@@ -32,6 +32,12 @@ class Reservation:
         """The counters that the request is charged to; they belong into its record in the journal."""
         return tuple(lease.counter for lease, _, _ in self._taken if lease.unit is not Unit.SLOTS)
 
+    def part(self, unit: Unit) -> Reservation:
+        """What was taken of this unit, from now on a reservation of its own."""
+        parted = Reservation([each for each in self._taken if each[0].unit is unit])
+        self._taken = [each for each in self._taken if each[0].unit is not unit]
+        return parted
+
     def settle(self, used: Amounts) -> None:
         """Give back what was not used.
 

@@ -38,11 +38,11 @@ class Price(Frozen):
     output: Money = Decimal(0)
     request: Money = Decimal(0)
 
-    def cost_nano(self, usage: Usage) -> int:
-        """The cost of one request in nano-units, rounded up."""
+    def cost_nano(self, usage: Usage, num_requests: int = 1) -> int:
+        """The cost in nano-units, rounded up. ``num_requests`` is 0 for one more answer within a request."""
         of_input, of_output, of_request = self._nano
         tokens = usage.prompt_tokens * of_input + usage.completion_tokens * of_output
-        return -(-tokens // _TOKENS_PER_PRICE) + of_request
+        return -(-tokens // _TOKENS_PER_PRICE) + num_requests * of_request
 
     @cached_property
     def _nano(self) -> tuple[int, int, int]:
@@ -69,10 +69,9 @@ class Amounts(NamedTuple):
     cost_nano: int = 0
     slots: int = 1
 
-    @classmethod
-    def of(cls, usage: Usage, price: Price) -> Self:
-        """What one request with this usage takes."""
-        return cls(tokens=usage.total_tokens, cost_nano=price.cost_nano(usage))
+    def with_usage(self, usage: Usage, price: Price) -> Self:
+        """So many requests and slots, which together use this much."""
+        return self._replace(tokens=usage.total_tokens, cost_nano=price.cost_nano(usage, self.requests))
 
 
 NOTHING = Amounts(requests=0, slots=0)

@@ -37,7 +37,7 @@ def find(model: str, live: LiveVersions, caller: Caller) -> ModelState:
     for state in there:
         check_version(caller, state.id)
     if not there:
-        raise not_deployed(model, {}, live)
+        raise not_deployed(model, {}, live, caller)
     if len(there) > 1:
         versions = ", ".join(str(state.id) for state in there)
         raise InvalidRequestError(
@@ -65,6 +65,9 @@ def check_unneeded(
     for name, route in policy.routes.items():
         if version in set(_targets(name, route)):
             raise _needed(f"the route {name!r} leads to {version}")
+    for alias, model in policy.aliases.items():
+        if model == str(version):
+            raise _needed(f"the alias {alias!r} leads to {version}")
     if deployed.is_of_file and [state.id for state in live.named(version.name)] == [version]:
         raise _needed(f"{version} is the only version of {version.name} that is deployed")
 
@@ -84,6 +87,8 @@ def _targets(name: str, route: Route) -> Iterator[VersionId]:
         yield from (version for version, weight in split.weights(name).items() if weight)
     for shadow in route.shadow:
         yield target_id(shadow.target, name)
+    for fallbacks in route.fallbacks.values():
+        yield from (VersionId.parse(fallback) for fallback in fallbacks if "@" in fallback)
 
 
 def _needed(why: str) -> ConflictError:

@@ -36,8 +36,8 @@ class Cluster(Protocol):
         ConfigError and DoesNotFitError when that cannot be; then nothing has changed.
         """
 
-    async def detach(self, application: str) -> None:
-        """Let it be no file's any more, so that it is restored as it is when the controller restarts."""
+    async def detach(self, note: RunTimeNote) -> None:
+        """Let it be no file's any more, where a deploy was cut off before that; errors as there."""
 
     async def remove(self, application: str) -> None:
         """Stop it, once it has answered what is under way. It does not come back when the controller restarts."""

@@ -17,11 +17,11 @@ from deployments.repository.guard import check_operator, check_same, check_unnee
 from deployments.repository.orders import Change, Deployed, LoadOrder
 from deployments.repository.seams import Chronicle, Cluster
 from deployments.repository.turns import Turns
-from deployments.routing.choice import not_deployed, unavailable
+from deployments.routing.choice import unavailable
 from deployments.routing.live_versions import LiveVersions
 from deployments.routing.run_time import RunTimeNote, Stamp
 from deployments.routing.states import ModelState
-from models.errors import ConflictError, ModelUnavailableError
+from models.errors import ConflictError, ModelNotFoundError, ModelUnavailableError
 from models.types import VersionId
 
 _ANONYMOUS = "anonymous"
@@ -41,9 +41,9 @@ class Repository:
     """One for each router replica. ``clock`` gives seconds since the epoch; within ``settle_s`` every other
     replica has looked at what is live.
 
-    What one replica does is done in its turn; between replicas Serve's controller decides, and what is done twice
-    changes nothing the second time. Every method raises PermissionDeniedError, ModelUnavailableError when Serve
-    cannot be asked, and DeadlineExceededError; what has begun by then goes on.
+    What one replica does is done in its turn, and the cluster takes the replicas' changes one after the other;
+    what is done twice changes nothing the second time. Every method raises PermissionDeniedError,
+    ModelUnavailableError when Serve cannot be asked, and DeadlineExceededError; what has begun by then goes on.
     """
 
     def __init__(
@@ -67,7 +67,8 @@ class Repository:
         """Every deployed version that the caller may use, sorted by id."""
         call.tally.operation = "repository.index"
         check_operator(call.caller)
-        there, _ = await self._look()
+        async with call.limit():
+            there, _ = await self._look()
         may_use = call.caller.may_use
         states = (state for state in self._catalog.states if may_use((state.id.name, str(state.id))))
         return [Listed(state, there.get(_application(state))) for state in states]
@@ -155,7 +156,7 @@ class Repository:
         args = self._cluster.change(deployed, state.id, change)
         if args == deployed.args:
             if deployed.note is not None:
-                await self._cluster.detach(_application(state))
+                await self._cluster.detach(deployed.note)
             return state.id, deployed
         loaded = deployed.note.loaded if deployed.note else None
         note = RunTimeNote(deployed.written, args, loaded, changed=self._stamp(caller))
@@ -173,7 +174,7 @@ class Repository:
         await self._catalog.refresh()
         state = self._catalog.live.get(version)
         if state is None:
-            raise not_deployed(str(version), {}, self._catalog.live)
+            raise ModelNotFoundError(f"model {str(version)!r} is not deployed")
         return state
 
     async def _until_ready(self, version: VersionId) -> ModelState:

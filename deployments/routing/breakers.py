@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from deployments.routing.breaker import Breaker, BreakerSettings
 from deployments.routing.failures import Failure, classify
+from deployments.routing.live_versions import LiveVersions
 from models.errors import ModelUnavailableError, StowageError
 from models.types import VersionId
 
@@ -54,6 +55,12 @@ class Breakers:
         finally:
             breaker.end(era, self._clock(), succeeded=succeeded)
             _log_change(version, was_closed, breaker)
+
+    def follow(self, live: LiveVersions) -> None:
+        """Forget the versions that are gone."""
+        gone = [key for key in self._breakers if live.get(key[0]) is None]
+        for key in gone:
+            del self._breakers[key]
 
     def _breaker(self, version: VersionId, settings: BreakerSettings) -> Breaker:
         known = self._breakers.get((version, settings))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from random import Random
 
+from deployments.identity.caller import ANONYMOUS, Caller
 from deployments.routing.breaker import BreakerSettings
 from deployments.routing.breakers import held_back
 from deployments.routing.live_versions import LiveVersions
 from deployments.routing.states import ModelState
 from deployments.routing.stickiness import pick
 from deployments.routing.table import Destination, Weights
-from models.errors import ModelNotFoundError, ModelUnavailableError
+from models.errors import ModelNotFoundError, ModelUnavailableError, PermissionDeniedError, StowageError
 from models.types import VersionId
 
 _STARTING_RETRY_S = 5.0
@@ -20,6 +22,28 @@ _FAILED_RETRY_S = 30.0
 # In the order in which a request prefers them; who has none of the first waits for one of the second.
 _ANSWERS = ("ready", "asleep")
 _BECOMES_READY = ("starting",)
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a caller may use. ``names`` are the one in the request and those that it stands for."""
+
+    caller: Caller
+    names: tuple[str, ...] = ()
+
+    def cover(self, version: VersionId) -> bool:
+        return self.caller.models is None or self.caller.may_use((*self.names, version.name, str(version)))
+
+    def check(self, version: VersionId) -> None:
+        """PermissionDeniedError when the caller may use the version under none of its names."""
+        if not self.cover(version):
+            raise self.denial()
+
+    def denial(self) -> PermissionDeniedError:
+        return PermissionDeniedError(f"this API key is not for model {self.names[0]!r}", remedy="see /v1/models")
+
+
+EVERYTHING = Rights(ANONYMOUS)
 
 
 class Chooser:
@@ -39,18 +63,20 @@ class Chooser:
         attributes: Mapping[str, str],
         sticky: str | None = None,
         rollout: Weights | None = None,
+        rights: Rights = EVERYTHING,
     ) -> ModelState:
         """The version to send a request to: one that answers (it may sleep), or else one that is starting.
 
         ``attributes`` are the request's headers, names in lower case. ``sticky``: requests with the same value
         go to the same version, None draws. ``rollout`` takes the place of the route's own weights. Versions that
         cannot take a request are passed over, and the others get their share in proportion.
-        ModelNotFoundError when none is deployed; ModelUnavailableError when none can answer, with the reasons.
+        ModelNotFoundError when none is deployed; ModelUnavailableError when none can answer, with the reasons;
+        PermissionDeniedError in the place of either when ``rights`` cover none of them.
         """
         weights = destination.weights_for(attributes, rollout)
         able = self._able(_deployed(destination, weights, live), destination.route.breaker)
         if not able:
-            raise self._refusal(destination, weights, live)
+            raise self._refusal(destination, weights, live, rights)
         if len(able) == 1 or not weights:
             return able[0]
         if sticky is None:
@@ -76,12 +102,12 @@ class Chooser:
         return answers or [state for state in states if state.status in _BECOMES_READY]
 
     def _refusal(
-        self, destination: Destination, weights: Weights, live: LiveVersions
-    ) -> ModelNotFoundError | ModelUnavailableError:
-        """Why no version can answer."""
-        states = _deployed(destination, weights, live)
+        self, destination: Destination, weights: Weights, live: LiveVersions, rights: Rights
+    ) -> StowageError:
+        """Why no version can answer, of those that the caller may use."""
+        states = [state for state in _deployed(destination, weights, live) if rights.cover(state.id)]
         if not states:
-            return not_deployed(destination.name, weights, live)
+            return _absent(destination, weights, live, rights)
         errors = [self._why_not(state, destination.route.breaker) for state in states]
         if len(errors) == 1:
             return errors[0]
@@ -96,14 +122,17 @@ class Chooser:
         return unavailable(state)
 
 
-def look_up(destination: Destination, live: LiveVersions) -> ModelState:
+def look_up(
+    destination: Destination, live: LiveVersions, rollout: Weights | None = None, rights: Rights = EVERYTHING
+) -> ModelState:
     """The version that speaks for a name when there is no request to send: of those that answer, the one with
-    the greatest weight, or the newest. ModelNotFoundError when none is deployed.
+    the greatest weight, or the newest. ``rollout`` and ``rights`` as in Chooser. ModelNotFoundError when none is
+    deployed, PermissionDeniedError.
     """
-    states = _deployed(destination, destination.weights, live)
+    weights = destination.weights_for({}, rollout)
+    states = _deployed(destination, weights, live)
     if not states:
-        raise not_deployed(destination.name, destination.weights, live)
-    weights = destination.weights
+        raise _absent(destination, weights, live, rights)
     return max(states, key=lambda state: (state.status in _ANSWERS, weights.get(state.id, 0.0)))
 
 
@@ -116,12 +145,20 @@ def unavailable(state: ModelState, retry_after_s: float | None = None) -> ModelU
     )
 
 
-def not_deployed(name: str, weights: Weights, live: LiveVersions) -> ModelNotFoundError:
-    """The error of a name that leads to nothing that is there."""
+def not_deployed(name: str, weights: Weights, live: LiveVersions, caller: Caller) -> ModelNotFoundError:
+    """The error of a name that leads to nothing that is there. The caller hears of what it may use."""
     wanted = ", ".join(map(str, weights))
     leads = f", which leads to {wanted}," if wanted not in ("", name) else ""
-    there = ", ".join(map(str, live.ids())) or "none"
+    there = ", ".join(map(str, filter(Rights(caller).cover, live.ids()))) or "none"
     return ModelNotFoundError(f"model {name!r}{leads} is not deployed", remedy=f"deployed models: {there}")
+
+
+def _absent(destination: Destination, weights: Weights, live: LiveVersions, rights: Rights) -> StowageError:
+    """The error of a name that leads to nothing that is there and that the caller may use."""
+    led_to = [*weights, *(state.id for state in _deployed(destination, weights, live))]
+    if led_to and not any(map(rights.cover, led_to)):
+        return rights.denial()
+    return not_deployed(destination.name, weights, live, rights.caller)
 
 
 def _deployed(destination: Destination, weights: Weights, live: LiveVersions) -> Sequence[ModelState]:

@@ -24,6 +24,11 @@ class LiveVersions:
     def get(self, version: VersionId) -> ModelState | None:
         return self._by_id.get(version)
 
+    def is_up(self, version: VersionId) -> bool:
+        """Whether the version answers: one that sleeps is woken by a request."""
+        state = self.get(version)
+        return state is not None and state.ready
+
     def named(self, name: str) -> tuple[ModelState, ...]:
         """Every version of the model, the newest first."""
         return self._by_name.get(name, ())

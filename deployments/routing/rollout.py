@@ -106,7 +106,8 @@ class Rollout:
 
     ``step`` counts from 0 and began at ``entered_at``. It has been held for ``held_s`` and, unless that is None,
     since ``held_since``. ``in_force``: it decides where requests go; after its end as well, until it is cleared
-    or another one of the route starts. Each change counts ``revision`` up.
+    or another one of the route starts. Each change counts ``revision`` up. ``down_since``: since when the new
+    version has not been up, None while it is.
     """
 
     id: int
@@ -123,6 +124,7 @@ class Rollout:
     in_force: bool
     revision: int
     why: str
+    down_since: float | None = None
 
     @property
     def percent(self) -> float:
@@ -135,10 +137,12 @@ class Rollout:
 
     @property
     def weights(self) -> Weights:
-        """What each version gets of the requests that no header sends elsewhere."""
+        """What each version gets of the requests that no header sends elsewhere.
+
+        While the rollout is under way it has both: the old one, even with 0, is what it goes back to.
+        """
         if self.state in UNDER_WAY:
-            shares = {self.old: WHOLE_PERCENT - self.percent, self.new: self.percent}
-            return {version: share for version, share in shares.items() if share > 0}
+            return {self.old: WHOLE_PERCENT - self.percent, self.new: self.percent}
         return {self.new if self.state is RolloutState.DONE else self.old: WHOLE_PERCENT}
 
     def held_for(self, now: float) -> float:
@@ -188,6 +192,18 @@ def change(rollout: Rollout, action: RolloutAction, now: float, why: str) -> Rol
             return replace(changed, in_force=False)
         case _:
             return replace(changed, state=_ENDS[action])
+
+
+def watch(rollout: Rollout, now: float, *, old_is_up: bool, new_is_up: bool) -> Rollout:
+    """The rollout with ``down_since`` as this look has it.
+
+    Where neither version is up, it may be that nothing is known yet: then nothing is learnt.
+    """
+    if new_is_up:
+        return replace(rollout, down_since=None)
+    if old_is_up and rollout.down_since is None:
+        return replace(rollout, down_since=now)
+    return rollout
 
 
 def active_weights(rollouts: Iterable[Rollout]) -> dict[str, Weights]:

@@ -33,12 +33,16 @@ class Destination:
 
     def weights_for(self, attributes: Mapping[str, str], rollout: Weights | None) -> Weights:
         """Those of the first match that accepts the request's headers, or of the rollout, or its own."""
-        for match, weights in self.matches:
-            if match.accepts(attributes):
-                return weights
+        matched = self.matched(attributes)
+        if matched is not None:
+            return matched
         if rollout is None or self.exact:
             return self.weights
         return _above_zero(rollout)
+
+    def matched(self, attributes: Mapping[str, str]) -> Weights | None:
+        """Those of the first match that accepts the request's headers."""
+        return next((weights for match, weights in self.matches if match.accepts(attributes)), None)
 
 
 class RoutingTable:

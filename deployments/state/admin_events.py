@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,8 @@ from sqlalchemy import Connection, Row, insert, select, update
 
 from deployments.audit.record import AdminRecord
 from deployments.state.schema import ADMIN_EVENTS
+
+_AT_ONCE = 100
 
 
 def note_change(
@@ -33,6 +36,12 @@ def claim_unexported(connection: Connection, limit: int, now: float) -> list[Adm
         claimed = ADMIN_EVENTS.c.id.in_([row.id for row in rows])
         connection.execute(update(ADMIN_EVENTS).where(claimed).values(exported_at=now))
     return [_record(row) for row in rows]
+
+
+def claim_all(connection: Connection, now: float) -> Iterator[AdminRecord]:
+    """All of them, claimed a part at a time as they are taken."""
+    while events := claim_unexported(connection, _AT_ONCE, now):
+        yield from events
 
 
 def _record(row: Row[Any]) -> AdminRecord:

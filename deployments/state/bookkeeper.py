@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from math import inf
 from typing import TypeVar
 
@@ -17,6 +18,9 @@ from models.errors import StateError
 logger = logging.getLogger("ray.serve")
 
 _TEND_PERIOD_S = 5.0
+
+# Others must not have what is still spent here: a question may take some seconds to fail, and clocks differ.
+_KEPT_S = LEASE_S - 6.0
 
 Result = TypeVar("Result")
 
@@ -62,8 +66,8 @@ class Bookkeeper:
         """Tick until cancelled, at once and then once in each period."""
         while True:
             await self.refill()
-            await self._tend_in_time()
-            await asyncio.sleep(0 if self._is_behind else self._period_s)
+            is_behind = await self._tend_in_time() or self._is_behind
+            await asyncio.sleep(0 if is_behind else self._period_s)
 
     async def close(self) -> None:
         """Count what is left and give the leases back. To be called when no request is under way any more."""
@@ -80,14 +84,19 @@ class Bookkeeper:
                 self._allowance.update(answer.grants, answer.booked)
                 self.revisions = answer.revisions
 
-    async def _tend_in_time(self) -> None:
-        if self.outage is None and self._clock() - self._tended_at >= _TEND_PERIOD_S:
+    async def _tend_in_time(self) -> bool:
+        """One step of it, so that requests do not wait long for their tick. Whether there is more to do."""
+        if self.outage is not None or self._clock() - self._tended_at < _TEND_PERIOD_S:
+            return False
+        async with self._lock:
+            has_more = bool(await self._ask(self._ledger.tend))
+        if not has_more:
             self._tended_at = self._clock()
-            async with self._lock:
-                await self._ask(self._ledger.tend)
+        return has_more
 
     async def _ask(self, question: Callable[[], Result]) -> Result | None:
         """None when the database does not answer."""
+        asked_at = self._clock()
         try:
             answer = await asyncio.to_thread(question)
         except (StateError, OSError) as error:  # OSError: the journal cannot be read
@@ -95,15 +104,18 @@ class Bookkeeper:
             return None
         if self.outage is not None:
             logger.info("The state database answers again after %.1f s.", self._clock() - self.outage.since)
-        self._answered_at = self._clock()
+        self._answered_at = asked_at  # what the database grants runs out LEASE_S after that at the earliest
         self.outage = self._allowance.outage = None
         return answer
 
     async def _fail(self, error: Exception) -> None:
         if self.outage is None:
             logger.warning("Requests go on with the leases at hand, and usage is counted later: %s", error)
-        since = self._answered_at if self.outage is None else self.outage.since
-        self.outage = Outage(since, str(error), await asyncio.to_thread(self._ledger.waiting_bytes))
+        before = self.outage or Outage(self._answered_at, str(error), 0)
+        self.outage = outage = replace(before, reason=str(error))
         self._allowance.outage = str(error)
-        if self._clock() - self._answered_at > LEASE_S:
+        if self._clock() - self._answered_at > _KEPT_S:
             self._allowance.forfeit()
+        with suppress(OSError):  # of the journal, and maybe the reason of it all: what was counted last stands
+            num_bytes = await asyncio.to_thread(self._ledger.waiting_bytes)
+            self.outage = replace(outage, waiting_bytes=num_bytes)

@@ -67,18 +67,22 @@ class Ledger:
         self._counted |= {cursor.file: cursor for cursor in counted}
         return Answer(grants, booked, revisions, is_behind=reading is not None and _is_large(*reading))
 
-    def tend(self) -> None:
-        """Count what dead writers of this node left in their journals, free what they held, forget the past."""
+    def tend(self) -> bool:
+        """Count what dead writers of this node left in their journals; then free what they held, forget the past.
+
+        One transaction of that, and whether there is more to count.
+        """
         dead = dead_writers(self._folder)
         with self._database.read() as connection:
             counted = read_cursors(connection, _files(self._folder, dead))
-        while (reading := next(self._uncounted(dead, counted), None)) is not None:
-            with self._turn() as (connection, _):
-                cursor = project(connection, *reading)
-            counted[cursor.file] = cursor
+        reading = next(self._uncounted(dead, counted), None)
         with self._turn() as (connection, _):
-            release(connection, sorted(dead))
-            purge(connection, self._clock())
+            if reading is not None:
+                project(connection, *reading)
+            else:
+                release(connection, sorted(dead))
+                purge(connection, self._clock())
+        return reading is not None
 
     def leave(self) -> None:
         """Give everything back."""

@@ -45,10 +45,12 @@ def charged(records: Iterable[Record]) -> Sums[Counter]:
     return sums
 
 
-def read_cursors(connection: Connection, files: Collection[str]) -> dict[str, Cursor]:
-    """How far each of ``files`` is counted; those of which nothing is are left out."""
-    rows = connection.execute(select(JOURNAL_CURSORS).where(JOURNAL_CURSORS.c.file.in_(files)))
-    return {row.file: Cursor(row.file, row.position, row.hash) for row in rows}
+def read_cursors(connection: Connection, files: Collection[str] | None = None) -> dict[str, Cursor]:
+    """How far each of ``files`` is counted, if any of it is. None: every file that ever was, on whatever node."""
+    cursors = select(JOURNAL_CURSORS)
+    if files is not None:
+        cursors = cursors.where(JOURNAL_CURSORS.c.file.in_(files))
+    return {row.file: Cursor(row.file, row.position, row.hash) for row in connection.execute(cursors)}
 
 
 def _move(connection: Connection, start: Cursor, after: Cursor) -> bool:

@@ -16,28 +16,12 @@ from deployments.routing.sequential_test import Trials
 from deployments.state.rollout_rows import read_under_way
 from deployments.state.schema import ROLLOUT_COUNTS
 from deployments.state.upsert import add_rows
-from models.errors import (
-    ContextLengthError,
-    InvalidRequestError,
-    OverloadedError,
-    QuotaExceededError,
-    UnsupportedOptionError,
-    WrongTaskError,
-)
+from models.errors import InvalidRequestError, OverloadedError, QuotaExceededError, StowageError, error_code
 from models.types import VersionId
 
 _OK = "ok"
 _CANCELLED = "cancelled"
-_REFUSALS = (
-    InvalidRequestError,
-    ContextLengthError,
-    UnsupportedOptionError,
-    WrongTaskError,
-    OverloadedError,
-    QuotaExceededError,
-)
-# How an attempt can end that says nothing of the version: by the caller's doing, or for lack of a place.
-_NOT_COUNTED = frozenset({_CANCELLED, *(kind.__name__ for kind in _REFUSALS)})
+_REFUSALS = (InvalidRequestError, OverloadedError, QuotaExceededError)
 
 _Count = tuple[str, str, int]  # version, kind, bucket
 
@@ -45,6 +29,15 @@ _Count = tuple[str, str, int]  # version, kind, bucket
 class _Kind(StrEnum):
     REQUESTS = "requests"
     ERRORS = "errors"
+
+
+def _codes(kind: type[StowageError]) -> set[str]:
+    """Those of the errors of this kind."""
+    return {error_code(kind)}.union(*map(_codes, kind.__subclasses__()))
+
+
+# How an attempt can end that says nothing of the version: by the caller's doing, or for lack of a place.
+_NOT_COUNTED = frozenset({_CANCELLED}.union(*map(_codes, _REFUSALS)))
 
 
 def collect(connection: Connection, requests: Sequence[RequestRecord]) -> None:
@@ -55,7 +48,7 @@ def collect(connection: Connection, requests: Sequence[RequestRecord]) -> None:
             count
             for record in requests
             if _is_of_step(record, rollout)
-            for count in _observe(record)
+            for count in _observe(record, rollout.route)
             if count[0] in versions
         )
         step = {"rollout": rollout.id, "step": rollout.step}
@@ -76,23 +69,23 @@ def read_stats(connection: Connection, rollout: Rollout) -> StepStats:
 
 
 def _is_of_step(record: RequestRecord, rollout: Rollout) -> bool:
-    """Copies are not, nor are those whose callers have chosen the version, nor what came before the step."""
-    chosen = record.asked is not None and "@" in record.asked
-    return record.shadow_of is None and not chosen and record.time.timestamp() >= rollout.entered_at
+    """Copies are not, nor is what came before the step."""
+    return record.shadow_of is None and record.time.timestamp() >= rollout.entered_at
 
 
-def _observe(record: RequestRecord) -> Iterator[_Count]:
-    """Each attempt is one trial of its version, so that a retry elsewhere hides nothing.
+def _observe(record: RequestRecord, route: str) -> Iterator[_Count]:
+    """Each attempt is one trial of its version, so that a retry elsewhere hides nothing, if the rollout of
+    ``route`` chose the version: the tests take it for chance which one a request got.
 
     Latencies are of requests with one attempt only: of others they are not one version's.
     """
     broke_off = record.outcome is Outcome.FAILED and all(each.outcome == _OK for each in record.attempts)
     for number, attempt in enumerate(record.attempts, 1):
-        if attempt.outcome not in _NOT_COUNTED:
+        if attempt.rollout == route and attempt.outcome not in _NOT_COUNTED:
             yield attempt.target, _Kind.REQUESTS, 0
             if attempt.outcome != _OK or (broke_off and number == len(record.attempts)):
                 yield attempt.target, _Kind.ERRORS, 0
-    if record.outcome is Outcome.OK and len(record.attempts) == 1:
+    if record.outcome is Outcome.OK and len(record.attempts) == 1 and record.attempts[0].rollout == route:
         yield from _latencies(record, record.attempts[0].target)
 
 

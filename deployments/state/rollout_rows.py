@@ -83,6 +83,12 @@ def save(connection: Connection, before: Rollout, after: Rollout, cause: Cause) 
             _forget_counts(connection, after)
 
 
+def save_down_since(connection: Connection, rollout: Rollout) -> None:
+    """No change of the rollout itself, so without an event; nothing, when there was one since it was read."""
+    unchanged = (ROLLOUTS.c.id == rollout.id) & (ROLLOUTS.c.revision == rollout.revision)
+    connection.execute(update(ROLLOUTS).where(unchanged).values(down_since=rollout.down_since))
+
+
 def retire(connection: Connection, rollout: Rollout) -> None:
     """Another one of its route takes its place."""
     connection.execute(update(ROLLOUTS).where(ROLLOUTS.c.id == rollout.id).values(in_force=False))

@@ -15,6 +15,7 @@ from deployments.routing.rollout import (
     active_weights,
     begin,
     change,
+    watch,
 )
 from deployments.routing.rollout_decision import Decision, evaluate
 from deployments.routing.rollout_findings import StepStats
@@ -29,6 +30,7 @@ from deployments.state.rollout_rows import (
     read_in_force,
     retire,
     save,
+    save_down_since,
     take_turn,
 )
 from models.errors import InvalidRequestError
@@ -95,16 +97,25 @@ class Rollouts:
         now = self._now()
         with self._database.read() as connection:
             rollouts = read_in_force(connection)
-            decided = [
-                (each, evaluate(each, read_stats(connection, each), now, old_is_up=is_up(each.old)))
-                for each in rollouts
-                if each.state in UNDER_WAY
-            ]
-        changed = [self._carry_out(rollout, decision, now) for rollout, decision in decided]
-        if any(changed):
-            with self._database.read() as connection:
-                rollouts = read_in_force(connection)
-        return active_weights(rollouts)
+            under_way = [(each, read_stats(connection, each)) for each in rollouts if each.state in UNDER_WAY]
+        changed = [self._look_after(rollout, stats, now, is_up) for rollout, stats in under_way]
+        return self.weights() if any(changed) else active_weights(rollouts)
+
+    def weights(self) -> Mapping[str, Weights]:
+        """Where requests go now, by route."""
+        with self._database.read() as connection:
+            return active_weights(read_in_force(connection))
+
+    def _look_after(
+        self, before: Rollout, stats: StepStats, now: float, is_up: Callable[[VersionId], bool]
+    ) -> bool:
+        """Whether there was something to do."""
+        old_is_up = is_up(before.old)
+        rollout = watch(before, now, old_is_up=old_is_up, new_is_up=is_up(before.new))
+        if rollout != before:
+            with self._database.transaction() as connection:
+                save_down_since(connection, rollout)
+        return self._carry_out(rollout, evaluate(rollout, stats, now, old_is_up=old_is_up), now)
 
     def _carry_out(self, rollout: Rollout, decision: Decision, now: float) -> bool:
         """Whether there was something to do. If another replica has done it meanwhile, that is just as well."""
@@ -125,7 +136,8 @@ def _find(connection: Connection, route: str) -> Rollout:
     found = _of_route(connection, route)
     if not found:
         raise InvalidRequestError(
-            f"no rollout of {route!r} is in force", remedy="`stowage rollout status` shows those that are"
+            f"no rollout of {route!r} is in force",
+            remedy="`stowage rollout status` shows those that are, each by the name to give",
         )
     return found[0]
 

@@ -131,6 +131,7 @@ ROLLOUTS = Table(
     Column("in_force", Boolean, nullable=False),
     Column("revision", BigInteger, nullable=False),
     Column("why", Text, nullable=False),
+    Column("down_since", Double),
     Index(None, "in_force"),
 )
 

@@ -38,22 +38,26 @@ class ChunkWriter:
         self._num_seen = len(token_ids)
         at_eos = bool(fresh) and fresh[-1] in self._eos_ids
         text = self._detokenizer.push(fresh[:-1] if at_eos else fresh)
-        text, hit = self._stops.push(text + self._detokenizer.flush() if ended else text)
-        if hit:
-            return self._chunk(text, FinishReason.STOP)
+        said, calls = self._divide(text + self._detokenizer.flush() if ended else text, ended)
+        said, hit = self._stops.push(said)
+        if hit:  # nothing is said after a call: those that are here came after the stop string
+            return self._last(said, FinishReason.STOP, ())
+        if calls or ended:
+            said += self._stops.flush()
         if ended:
-            return self._chunk(text + self._stops.flush(), FinishReason.STOP if at_eos else FinishReason.LENGTH)
-        return self._chunk(text, None)
+            return self._last(said, self._reason(at_eos), calls)
+        return self._next(said, None, None, calls) if said or calls else None
 
-    def _chunk(self, text: str, reason: FinishReason | None) -> GenerationChunk | None:
-        text, calls = self._read_calls(text, reason is not None)
-        if reason is None:
-            return self._next(text, None, None, calls) if text or calls else None
-        if reason is FinishReason.STOP and self._calls is not None and self._calls.num_calls:
-            reason = FinishReason.TOOL_CALLS
+    def _reason(self, at_eos: bool) -> FinishReason:
+        if not at_eos:
+            return FinishReason.LENGTH
+        return FinishReason.TOOL_CALLS if self._calls is not None and self._calls.num_calls else FinishReason.STOP
+
+    def _last(self, text: str, reason: FinishReason, calls: tuple[ToolCallPiece, ...]) -> GenerationChunk:
         return self._next(text, reason, Usage(self._num_prompt_tokens, self._num_seen), calls)
 
-    def _read_calls(self, text: str, ended: bool) -> tuple[str, tuple[ToolCallPiece, ...]]:
+    def _divide(self, text: str, ended: bool) -> tuple[str, tuple[ToolCallPiece, ...]]:
+        """What is said, in which stop strings are looked for, and what is called, in which they are not."""
         if self._calls is None:
             return text, ()
         said, calls = self._calls.push(text)

@@ -10,7 +10,6 @@ from tokenizers import Tokenizer
 
 from models.engines.grammar import json_source
 from models.engines.stop import overlap
-from models.errors import InvalidRequestError
 from models.tools import ToolCall, ToolCallPiece, ToolFunction, Tools
 from models.types import Grammar, GrammarKind
 
@@ -48,7 +47,7 @@ def written(call: ToolCall) -> str:
 
 
 def tool_grammar(tools: Tools, tokenizer: Tokenizer) -> Grammar:
-    """Any text, then calls; only calls when they are required. InvalidRequestError for a malformed schema."""
+    """Any text, then calls; only calls when they are required."""
     more = '("\\n" open call)*' if tools.parallel else ""
     start = f"open call {more}" if tools.required else f"TEXT | first call {more}"
     open_token, close_token = (_as_token(tokenizer, text) for text in (_OPEN, _CLOSE))
@@ -59,7 +58,7 @@ def tool_grammar(tools: Tools, tokenizer: Tokenizer) -> Grammar:
         open_token=f" | TEXT {open_token}" if open_token else "",
         open_alternative=f" | {open_token}" if open_token else "",
         close_alternative=f" | {close_token}" if close_token else "",
-        functions=" | ".join(_call_rule(index, function) for index, function in enumerate(tools.functions)),
+        functions=" | ".join(map(_call_rule, tools.functions)),
     )
     return Grammar(GrammarKind.LARK, text, _PARAM)
 
@@ -69,17 +68,9 @@ def _as_token(tokenizer: Tokenizer, text: str) -> str | None:
     return text if tokenizer.token_to_id(text) is not None else None
 
 
-def _call_rule(index: int, function: ToolFunction) -> str:
-    try:
-        schema = json_source(function.parameters)
-    except ValueError as error:
-        raise InvalidRequestError(
-            f"the parameters of {function.name} are no JSON schema: {error}",
-            remedy="send a JSON object",
-            param=f"{_PARAM}[{index}].function.parameters",
-        ) from error
+def _call_rule(function: ToolFunction) -> str:
     head = json.dumps(f"{_BEFORE_NAME}{function.name}{_BEFORE_ARGUMENTS}")
-    return f"{head} %json {schema} {json.dumps(_AFTER_ARGUMENTS)} close"
+    return f"{head} %json {json_source(function.parameters)} {json.dumps(_AFTER_ARGUMENTS)} close"
 
 
 class ToolCallReader:

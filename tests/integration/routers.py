@@ -116,7 +116,8 @@ def controller_pid(cluster: Cluster) -> int | None:
     """Of Serve's controller; None while there is none."""
     for pid in cluster.descendants():
         try:
-            if psutil.Process(pid).cmdline()[:1] == ["ray::ServeController"]:
+            title = psutil.Process(pid).cmdline()[:1]
+            if title and title[0].startswith("ray::ServeController"):  # Ray adds the method that runs
                 return pid
         except psutil.NoSuchProcess:
             continue

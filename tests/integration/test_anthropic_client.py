@@ -84,7 +84,7 @@ def test_errors_are_the_clients_own(judge: Anthropic) -> None:
     assert missing.value.type == "not_found_error"
     with pytest.raises(anthropic.BadRequestError, match="2048"):
         judge.messages.create(model=CHAT, max_tokens=5000, messages=[QUESTION])
-    with pytest.raises(anthropic.BadRequestError, match="tools"):
+    with pytest.raises(anthropic.BadRequestError, match="this model's chat template has no tools"):
         judge.messages.create(
             model=CHAT,
             max_tokens=2,

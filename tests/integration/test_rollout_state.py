@@ -76,7 +76,7 @@ def serve(database: Database, outcome: str = "ok") -> None:
         request(
             version=version,
             time=datetime.now(UTC),
-            attempts=(Attempt(f"smol@{version}", ended, 1.0),),
+            attempts=(Attempt(f"smol@{version}", ended, 1.0, "smol"),),
             outcome=Outcome.OK if ended == "ok" else Outcome.FAILED,
         )
         for version, ended in (("1", "ok"), ("2", outcome))
@@ -121,7 +121,7 @@ def test_each_step_is_taken_once_whoever_dies(database: Database, routers: list[
 def test_it_goes_back_once(database: Database, routers: list[subprocess.Popen[str]]) -> None:
     rollouts = Rollouts(database)
     rollouts.start("smol", OLD, NEW, PLAN.model_copy(update={"hold_s": 3600.0}), "test")
-    serve_until_over(database, rollouts, "EngineError")
+    serve_until_over(database, rollouts, "engine")
     time.sleep(0.2)
     assert actions(rollouts) == [RolloutAction.START, RolloutAction.ROLL_BACK]
     assert rollouts.tick(lambda _: True) == {"smol": {OLD: 100}}

@@ -95,6 +95,11 @@ def failed(answers: list[Answer]) -> list[Answer]:
     return [answer for answer in answers if not answer.finished and not answer.left]
 
 
+def unclean(answers: list[Answer]) -> list[Answer]:
+    """Those that failed with anything but an error of the protocol."""
+    return [each for each in failed(answers) if not each.is_ours or not (each.status in CLEAN or each.streamed)]
+
+
 def reconcile(books: Books, answers: list[Answer]) -> None:
     """Each answered request is in the journal once, with the tokens that its client counted, and no line is lost
     or doubled on the way to the database."""
@@ -119,8 +124,7 @@ def test_a_model_replica_is_killed(running: Cluster, target: Target, books: Book
     before = running.pids(f"{MODEL}@1")
     answers = under_fire(target, lambda: kill(min(before)))
     check(answers, expected)
-    unclean = [each for each in failed(answers) if not each.is_ours or not (each.status in CLEAN or each.streamed)]
-    assert unclean == []
+    assert unclean(answers) == []
     eventually(lambda: len(running.pids(f"{MODEL}@1") - {min(before)}) == 2, 90, "the replica is replaced")
     reconcile(books, answers)
 
@@ -135,6 +139,7 @@ def test_a_router_replica_is_killed(running: Cluster, target: Target, books: Boo
         eventually(lambda: spent(books, "few") >= 0.9 * LIMITED, 90, "what the dead replica held is used")
         eventually(lambda: limited.answers[-1].status == 429, 30, "nothing is left")
     check([*answers, *limited.answers], expected)
+    assert unclean([*answers, *limited.answers]) == []
     eventually(lambda: len(running.pids("router") - {min(before)}) == 2, 90, "the router replica is replaced")
     eventually(lambda: len(holders & books.lease_holders()) == 1, 60, "the dead replica holds nothing")
     reconcile(books, [*answers, *limited.answers])

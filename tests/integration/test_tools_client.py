@@ -1,4 +1,4 @@
-"""SmolLM2 with a chat template that knows tools, through OpenAI's client."""
+"""SmolLM2 with a chat template that knows tools, through OpenAI's and Anthropic's clients."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Literal
 
 import openai
 import pytest
+from anthropic import Anthropic
+from anthropic.types import MessageParam, ToolParam
 from openai import OpenAI, pydantic_function_tool
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel, Field
@@ -64,7 +66,7 @@ PERSON = pydantic_function_tool(Person, name="add_person")
 
 
 @pytest.fixture(scope="module")
-def client(store_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAI]:
+def address(store_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     stored = import_model(SMOLLM2, LocalStore(store_folder), NoProgress())
     folder = tmp_path_factory.mktemp("tools")
     for file in stored.folder.iterdir():
@@ -73,13 +75,22 @@ def client(store_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     (folder / "chat_template.jinja").write_text(TOOL_TEMPLATE)
     engine = TransformersEngine(folder, stored.manifest, ENGINE_SETTINGS)
     try:
-        with (
-            served(build_app(EngineDataPlane(engine), SETTINGS)) as address,
-            OpenAI(base_url=f"http://{address}/v1", api_key="none", max_retries=0, timeout=120) as client,
-        ):
-            yield client
+        with served(build_app(EngineDataPlane(engine), SETTINGS)) as served_at:
+            yield served_at
     finally:
         engine.close()
+
+
+@pytest.fixture(scope="module")
+def client(address: str) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"http://{address}/v1", api_key="none", max_retries=0, timeout=120) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def anthropic(address: str) -> Iterator[Anthropic]:
+    with Anthropic(base_url=f"http://{address}", api_key="none", max_retries=0, timeout=120) as opened:
+        yield opened
 
 
 def test_a_required_call_has_arguments_of_its_function(client: OpenAI) -> None:
@@ -143,6 +154,48 @@ def test_the_model_goes_on_from_a_result(client: OpenAI) -> None:
         model=MODEL, messages=[QUESTION, called, *results], temperature=0, max_tokens=60
     )
     assert "sunny" in (second.choices[0].message.content or "")
+
+
+def test_anthropics_client_calls_a_tool_and_goes_on_as_openais_does(anthropic: Anthropic, client: OpenAI) -> None:
+    question: MessageParam = {"role": "user", "content": str(QUESTION["content"])}
+    weather: ToolParam = {
+        "name": "get_weather",
+        "description": "The weather of a city.",
+        "input_schema": {**GetWeather.model_json_schema(), "additionalProperties": False},
+    }
+    with anthropic.messages.stream(
+        model=MODEL,
+        max_tokens=100,
+        messages=[question],
+        tools=[weather],
+        tool_choice={"type": "any", "disable_parallel_tool_use": True},
+        extra_body={"temperature": 0},
+    ) as stream:
+        num_parts = sum(event.type == "input_json" for event in stream)
+        called = stream.get_final_message()
+    (use,) = called.content
+    assert use.type == "tool_use"
+    assert (use.name, use.input, called.stop_reason) == ("get_weather", {"city": "Paris", "unit": "C"}, "tool_use")
+    assert num_parts > 3
+    result: MessageParam = {
+        "role": "user",
+        "content": [{"type": "tool_result", "tool_use_id": use.id, "content": "21 degrees and sunny"}],
+    }
+    answer = anthropic.messages.create(
+        model=MODEL, max_tokens=60, messages=[question, called.to_param(), result], extra_body={"temperature": 0}
+    )
+    function = {"name": use.name, "arguments": json.dumps(use.input)}
+    told: list[ChatCompletionMessageParam] = [
+        QUESTION,
+        {"role": "assistant", "tool_calls": [{"id": use.id, "type": "function", "function": function}]},  # type: ignore[typeddict-item]
+        {"role": "tool", "tool_call_id": use.id, "content": "21 degrees and sunny"},
+    ]
+    chat = client.chat.completions.create(model=MODEL, max_tokens=60, messages=told, temperature=0)
+    assert (
+        "".join(block.text for block in answer.content if block.type == "text") == chat.choices[0].message.content
+    )
+    assert chat.usage is not None
+    assert answer.usage.input_tokens == chat.usage.prompt_tokens
 
 
 def test_a_model_may_answer_without_a_call(client: OpenAI) -> None:

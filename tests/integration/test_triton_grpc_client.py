@@ -174,6 +174,15 @@ def test_requests_on_one_stream_are_answered_in_their_order(
     assert (embedded.get_response().id, embedded.as_numpy("embedding").shape) == ("3", (1, 384))
 
 
+def test_a_stream_that_may_not_come_in_ends_before_its_first_request(
+    server: triton.InferenceServerClient,
+) -> None:
+    arrived: queue.Queue[Answer] = queue.Queue()
+    server.start_stream(lambda result, error: arrived.put((result, error)), headers={"x-request-timeout": "x"})
+    _, error = arrived.get(timeout=30)
+    assert "'x' is not a number of seconds" in str(error)
+
+
 def test_cancelling_a_stream_frees_the_engine(
     server: triton.InferenceServerClient, answers: queue.Queue[Answer], stats: Callable[[], Load]
 ) -> None:

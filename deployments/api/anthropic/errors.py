@@ -46,7 +46,7 @@ def error_body(problem: Problem) -> ErrorReply:
     return ErrorReply(type="error", error=detail, request_id=problem.request_id)
 
 
-ANTHROPIC_ERRORS = ErrorFormat(error_body, {OverloadedError: OVERLOADED})
+ANTHROPIC_ERRORS = ErrorFormat(error_body, {OverloadedError: OVERLOADED}, event="error")
 
 
 def _type(status: int) -> str:

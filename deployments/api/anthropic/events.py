@@ -13,6 +13,8 @@ from deployments.api.anthropic.replies import (
     MessageUsage,
     StopReason,
     Text,
+    ToolUse,
+    begun_call,
     begun_message,
     stop_reason,
     usage,
@@ -20,6 +22,7 @@ from deployments.api.anthropic.replies import (
 from deployments.api.http.errors import Problem
 from deployments.api.http.generation import Piece
 from deployments.api.http.sse import event
+from models.tools import ToolCallPiece
 from models.types import GenerationChunk
 
 
@@ -31,11 +34,11 @@ class MessageStart(TypedDict):
 
 
 class ContentBlockStart(TypedDict):
-    """The text begins."""
+    """Text begins, or a call of a tool."""
 
     type: Literal["content_block_start"]
     index: int
-    content_block: Text
+    content_block: Text | ToolUse
 
 
 class Ping(TypedDict):
@@ -51,16 +54,23 @@ class TextDelta(TypedDict):
     text: str
 
 
+class InputDelta(TypedDict):
+    """The next part of a call's input, which is JSON when it is complete."""
+
+    type: Literal["input_json_delta"]
+    partial_json: str
+
+
 class ContentBlockDelta(TypedDict):
-    """The text goes on."""
+    """The block goes on."""
 
     type: Literal["content_block_delta"]
     index: int
-    delta: TextDelta
+    delta: TextDelta | InputDelta
 
 
 class ContentBlockStop(TypedDict):
-    """The text is complete."""
+    """The block is complete."""
 
     type: Literal["content_block_stop"]
     index: int
@@ -100,23 +110,27 @@ Event = (
 
 
 class MessageEncoder:
-    """Writes one generation."""
+    """Writes one generation: its blocks one after the other, each opened by the first of its content."""
 
     def __init__(self) -> None:
         self._begun = False
+        self._num_blocks = 0
+        self._open: Literal["text", "tool_use"] | None = None
         self._last = GenerationChunk("")
 
     def pieces(self, pieces: Sequence[Piece]) -> bytes:
         """What is new, after the events that open a message before the first of it."""
         opening = b"" if self._begun else _opening(pieces[0])
         self._begun, self._last = True, pieces[-1].chunk
-        return opening + b"".join(_delta(piece.chunk.text) for piece in pieces if piece.chunk.text)
+        return opening + b"".join(self._chunk(piece.chunk) for piece in pieces)
 
     def end(self) -> bytes:
-        """The end of the text and of the message."""
+        """The end of the last block and of the message. One without content has an empty text."""
+        nothing = b"" if self._num_blocks else self._begin(Text(type="text", text=""))
         end = MessageEnd(stop_reason=stop_reason(self._last), stop_sequence=self._last.stop_string)
         return (
-            _write(ContentBlockStop(type="content_block_stop", index=0))
+            nothing
+            + self._close()
             + _write(MessageDelta(type="message_delta", delta=end, usage=usage(self._last)))
             + _write(MessageStop(type="message_stop"))
         )
@@ -125,20 +139,41 @@ class MessageEncoder:
         """The event after which nothing follows."""
         return _write(error_body(problem))
 
+    def _chunk(self, chunk: GenerationChunk) -> bytes:
+        text = self._text(chunk.text) if chunk.text else b""
+        return text + b"".join(map(self._call, chunk.tool_calls))
+
+    def _text(self, text: str) -> bytes:
+        begin = b"" if self._open == "text" else self._begin(Text(type="text", text=""))
+        return begin + self._delta(TextDelta(type="text_delta", text=text))
+
+    def _call(self, call: ToolCallPiece) -> bytes:
+        begin = b"" if call.name is None else self._begin(begun_call(call))
+        arguments = call.arguments
+        more = self._delta(InputDelta(type="input_json_delta", partial_json=arguments)) if arguments else b""
+        return begin + more
+
+    def _begin(self, block: Text | ToolUse) -> bytes:
+        end = self._close()
+        self._open = block["type"]
+        self._num_blocks += 1
+        return end + _write(
+            ContentBlockStart(type="content_block_start", index=self._num_blocks - 1, content_block=block)
+        )
+
+    def _delta(self, delta: TextDelta | InputDelta) -> bytes:
+        return _write(ContentBlockDelta(type="content_block_delta", index=self._num_blocks - 1, delta=delta))
+
+    def _close(self) -> bytes:
+        if self._open is None:
+            return b""
+        self._open = None
+        return _write(ContentBlockStop(type="content_block_stop", index=self._num_blocks - 1))
+
 
 def _opening(first: Piece) -> bytes:
     message = begun_message(first.version, first.chunk.num_prompt_tokens)
-    return (
-        _write(MessageStart(type="message_start", message=message))
-        + _write(ContentBlockStart(type="content_block_start", index=0, content_block=Text(type="text", text="")))
-        + _write(Ping(type="ping"))
-    )
-
-
-def _delta(text: str) -> bytes:
-    return _write(
-        ContentBlockDelta(type="content_block_delta", index=0, delta=TextDelta(type="text_delta", text=text))
-    )
+    return _write(MessageStart(type="message_start", message=message)) + _write(Ping(type="ping"))
 
 
 def _write(data: Event) -> bytes:

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from typing import Literal
 
+from pydantic import JsonValue
+from pydantic_core import from_json
 from typing_extensions import TypedDict
 
 from deployments.api.http.generation import Generated, usage_of
+from models.errors import EngineError
+from models.tools import ToolCallPiece
 from models.types import FinishReason, GenerationChunk, VersionId
 
-StopReason = Literal["end_turn", "max_tokens", "stop_sequence"]
+StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use"]
 
 
 class Text(TypedDict):
-    """The only kind of content."""
+    """What the model says."""
 
     type: Literal["text"]
     text: str
+
+
+class ToolUse(TypedDict):
+    """A tool that the model calls; the caller runs it and sends the result."""
+
+    type: Literal["tool_use"]
+    id: str
+    name: str
+    input: dict[str, JsonValue]
 
 
 class MessageUsage(TypedDict):
@@ -34,7 +48,7 @@ class MessageReply(TypedDict):
     type: Literal["message"]
     role: Literal["assistant"]
     model: str
-    content: list[Text]
+    content: list[Text | ToolUse]
     stop_reason: StopReason | None
     stop_sequence: str | None
     usage: MessageUsage
@@ -47,7 +61,7 @@ def whole_message(generated: Generated) -> MessageReply:
         type="message",
         role="assistant",
         model=str(generated.version),
-        content=[Text(type="text", text=generated.text)],
+        content=_content(generated),
         stop_reason=stop_reason(generated.last),
         stop_sequence=generated.last.stop_string,
         usage=usage(generated.last),
@@ -72,6 +86,8 @@ def stop_reason(last: GenerationChunk) -> StopReason:
     """Why the message ended."""
     if last.finish_reason is FinishReason.LENGTH:
         return "max_tokens"
+    if last.finish_reason is FinishReason.TOOL_CALLS:
+        return "tool_use"
     return "end_turn" if last.stop_string is None else "stop_sequence"
 
 
@@ -79,6 +95,30 @@ def usage(last: GenerationChunk) -> MessageUsage:
     """The counts of a whole generation, which its last chunk has."""
     counts = usage_of(last)
     return MessageUsage(input_tokens=counts.prompt_tokens, output_tokens=counts.completion_tokens)
+
+
+def begun_call(call: ToolCallPiece) -> ToolUse:
+    """A call of which nothing but the name is known yet."""
+    return ToolUse(type="tool_use", id=f"toolu_{uuid.uuid4().hex[:24]}", name=call.name or "", input={})
+
+
+def _content(generated: Generated) -> list[Text | ToolUse]:
+    said = [Text(type="text", text=generated.text)] if generated.text or not generated.tool_calls else []
+    return [*said, *map(_whole_call, generated.tool_calls)]
+
+
+def _whole_call(call: ToolCallPiece) -> ToolUse:
+    """Of one that the token limit cut off, the input as far as it goes; EngineError for what cannot be sent."""
+    use = begun_call(call)
+    try:
+        use["input"] = from_json(call.arguments or "{}", allow_partial=True)
+        json.dumps(use["input"], allow_nan=False)
+    except ValueError as error:
+        raise EngineError(
+            f"the model called {call.name} with an input that no message can carry: {error}",
+            remedy="stream the message: there the input is text",
+        ) from error
+    return use
 
 
 def _new_id() -> str:

@@ -3,45 +3,18 @@
 from __future__ import annotations
 
 import json
-from itertools import groupby
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
+from deployments.api.anthropic.blocks import CacheControl, Text, Turn, check_turns, conversation
+from deployments.api.anthropic.tools import ClientTool, ToolChoice, tools_of
 from deployments.api.http.generation import Order
-from deployments.api.http.parsing import WireModel, only, string_or_list
+from deployments.api.http.parsing import WireModel, only
 from deployments.api.http.sampling import MAX_STOP_STRINGS, NonEmpty, sampling
+from deployments.api.http.tools import MAX_TOOLS
 from models.errors import UnsupportedOptionError
-from models.types import ChatMessage, Conversation, Grammar, GrammarKind
-
-
-class CacheControl(WireModel):
-    """A hint that changes nothing: prompts that begin alike share their pages by themselves."""
-
-    type: Literal["ephemeral"]
-    ttl: Literal["5m", "1h"] | None = None
-
-
-class TextBlock(WireModel):
-    """A piece of text; no other kind of content is supported."""
-
-    type: Literal["text"]
-    text: str
-    cache_control: CacheControl | None = None
-    citations: Annotated[None, only([])] = None
-
-
-Text = Annotated[
-    tuple[TextBlock, ...],
-    string_or_list(lambda text: {"type": "text", "text": text}, str | list[TextBlock]),
-]
-
-
-class Turn(WireModel):
-    """One turn, or a part of it: turns of the same role that follow each other are one."""
-
-    role: Literal["user", "assistant", "system"]
-    content: Text = Field(min_length=1)
+from models.types import Conversation, Grammar, GrammarKind
 
 
 class Metadata(WireModel):
@@ -84,6 +57,8 @@ class MessagesRequest(WireModel):
     stream: bool | None = None
     metadata: Metadata | None = None
     output_config: OutputConfig | None = None
+    tools: tuple[ClientTool, ...] | None = Field(default=None, max_length=MAX_TOOLS)
+    tool_choice: ToolChoice | None = None
 
     cache_control: CacheControl | None = None
     service_tier: Literal["auto", "standard_only"] | None = None
@@ -95,11 +70,10 @@ class MessagesRequest(WireModel):
     mcp_servers: Annotated[None, only([])] = None
     speed: Annotated[None, only("standard")] = None
     thinking: Annotated[None, only({"type": "disabled"})] = None
-    tool_choice: Annotated[None, only({"type": "none"})] = None
-    tools: Annotated[None, only([])] = None
 
     @model_validator(mode="after")
-    def _ends_with_the_user(self) -> Self:
+    def _is_a_conversation(self) -> Self:
+        check_turns(self.messages)
         if self.messages[-1].role == "assistant":
             raise UnsupportedOptionError(
                 "messages: the last turn is the assistant's, and prefill is not supported",
@@ -117,12 +91,6 @@ class MessagesRequest(WireModel):
         """What the data plane is asked to do."""
         chosen = sampling(self.max_tokens, self.temperature, self.top_p, self.top_k, self.stop_sequences or ())
         grammar = self.output_config.grammar() if self.output_config else None
-        return Order(self.model, (Conversation(self._turns()),), chosen, grammar)
-
-    def _turns(self) -> tuple[ChatMessage, ...]:
-        blocks = [("system", block) for block in self.system]
-        blocks += [(message.role, block) for message in self.messages for block in message.content]
-        return tuple(
-            ChatMessage(role, "\n".join(block.text for _, block in turn))
-            for role, turn in groupby(blocks, key=lambda pair: pair[0])
-        )
+        tools = tools_of(self.tools or (), self.tool_choice)
+        prompt = Conversation(conversation(self.system, self.messages), tools)
+        return Order(self.model, (prompt,), chosen, grammar)

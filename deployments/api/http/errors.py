@@ -66,10 +66,14 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class ErrorFormat:
-    """A protocol's words for problems; ``statuses``: the kinds of error for which it has a status of its own."""
+    """A protocol's words for problems; ``statuses``: the kinds of error for which it has a status of its own.
+
+    ``event`` is the name of the event that ends a broken stream, where the protocol names its events.
+    """
 
     body: Callable[[Problem], Mapping[str, object]]
     statuses: Mapping[type[Exception], int] = field(default_factory=dict)
+    event: str | None = None
 
     def status(self, problem: Problem) -> int:
         return self.statuses.get(problem.kind, problem.status)
@@ -118,7 +122,7 @@ def _headers(error: StowageError) -> Mapping[str, str]:
             return {"WWW-Authenticate": "Bearer"}
         case QuotaExceededError(is_budget=True):
             return {**_retry_after(error.retry_after_s), "x-should-retry": "false"}
-        case ModelUnavailableError() | QuotaExceededError():
+        case ModelUnavailableError() | QuotaExceededError() | StateUnavailableError():
             return _retry_after(error.retry_after_s)
         case _:
             return {}

@@ -142,7 +142,7 @@ async def _one_version(dataplane: DataPlane, order: Order, call: Call) -> str:
     """Several prompts of one request go to one version, whatever the traffic policy would do with each."""
     if len(order.prompts) == 1:
         return order.model
-    return str((await dataplane.state(order.model, call)).id)
+    return str((await dataplane.choose(order.model, call)).id)
 
 
 def _requests(order: Order, call: Call) -> list[GenerationRequest]:

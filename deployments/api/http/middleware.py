@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Callable
 
@@ -11,11 +10,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.api.http.call import call_of
 from deployments.api.http.errors import ErrorFormat, report, respond
-from models.errors import InvalidRequestError
+from deployments.dataplane.headers import REQUEST_ID_HEADER, is_request_id
 
-REQUEST_ID_HEADER = "x-request-id"
 _REQUEST_ID_KEY = "stowage.request_id"
-_REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
 
 
 class RequestIdMiddleware:
@@ -29,7 +26,7 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        request_id = given if is_request_id(given) else uuid.uuid4().hex
         scope[_REQUEST_ID_KEY] = request_id
         if not self._in_response:
             return await self._app(scope, receive, send)
@@ -72,14 +69,3 @@ class ErrorMiddleware:
 def request_id_of(scope: Scope) -> str:
     """The id of the request that this ASGI scope belongs to."""
     return str(scope[_REQUEST_ID_KEY])
-
-
-def check_request_id(headers: Headers) -> None:
-    """InvalidRequestError for a caller's id that cannot be taken."""
-    header = headers.get(REQUEST_ID_HEADER)
-    if header is not None and not _REQUEST_ID.fullmatch(header):
-        raise InvalidRequestError(
-            f"{REQUEST_ID_HEADER}: {header[:128]!r} is not 1 to 128 printable ASCII characters",
-            remedy="send another id, or none and read the one in the response",
-            param=REQUEST_ID_HEADER,
-        )

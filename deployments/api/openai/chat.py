@@ -14,12 +14,12 @@ from deployments.api.http.call import call_of
 from deployments.api.http.generation import Generated, Order, Piece, collect
 from deployments.api.http.parsing import only, parse
 from deployments.api.http.sse import EventStream
+from deployments.api.http.tools import MAX_TOOLS
 from deployments.api.openai.messages import Message, check_messages
 from deployments.api.openai.options import GenerationFields
 from deployments.api.openai.replies import ChunkEncoder, Frame, whole_reply
 from deployments.api.openai.structured import ResponseFormat
 from deployments.api.openai.tools import (
-    MAX_TOOLS,
     CallBody,
     Tool,
     ToolChoiceField,

@@ -74,8 +74,9 @@ class EmbeddingEndpoint:
         return JSONResponse(_reply(version, result, body.encoding_format or "float"))
 
     async def _with_dimensions(self, model: str, dimensions: int, call: Call) -> str:
-        """The version that the model resolves to, if its vectors have this length."""
-        card = await self._dataplane.card(model, call)
+        """The version that gets the call, if its vectors have this length."""
+        chosen = await self._dataplane.choose(model, call)
+        card = await self._dataplane.card(str(chosen.id), call)
         if card.embedding_dim not in (None, dimensions):
             raise UnsupportedOptionError(
                 f"dimensions={dimensions}: vectors of {card.id} have {card.embedding_dim} dimensions",

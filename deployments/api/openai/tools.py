@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, NotRequired
 
 from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, from_json
 from typing_extensions import TypedDict
 
 from deployments.api.http.parsing import WireModel
+from deployments.api.http.tools import Parameters, choose_tools
 from deployments.api.openai.structured import JsonObject
-from models.errors import InvalidRequestError
 from models.tools import ToolCall, ToolCallPiece, ToolFunction, Tools
 
-MAX_TOOLS = 128
 FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+_NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}, "additionalProperties": False}
 
 
 class Function(WireModel):
@@ -25,13 +25,13 @@ class Function(WireModel):
 
     name: FunctionName
     description: str | None = None
-    parameters: JsonObject | None = None
+    parameters: Parameters | None = None
     strict: bool | None = None
 
     def tool(self) -> ToolFunction:
         """In our own words."""
-        none: JsonObject = {"type": "object", "properties": {}, "additionalProperties": False}
-        return ToolFunction(self.name, json.dumps(self.parameters or none), self.description)
+        parameters = _NO_PARAMETERS if self.parameters is None else self.parameters
+        return ToolFunction(self.name, json.dumps(parameters), self.description)
 
 
 class Tool(WireModel):
@@ -69,36 +69,30 @@ ToolChoiceField = Annotated[
 ]
 
 
+_WANTED: Mapping[str, Literal["none", "may", "must"]] = {
+    "none": "none",
+    "auto": "may",
+    "required": "must",
+    "function": "must",
+}
+
+
 def tools_of(given: Sequence[Tool], choice: ToolChoice | None, parallel: bool | None) -> Tools | None:
-    """What the model may call; None when that is nothing. With a choice of one it is told of no other."""
-    kind = choice.type if choice is not None else "auto"
+    """What the model may call; None when that is nothing."""
+    choice = choice or ToolChoice(type="auto")
+    named = choice.function.name if choice.function else None
     functions = [tool.function.tool() for tool in given]
-    _check_names([function.name for function in functions])
-    if choice is not None and choice.function is not None:
-        functions = [function for function in functions if function.name == choice.function.name]
-    if kind in ("required", "function") and not functions:
-        raise InvalidRequestError(
-            "tool_choice asks for a call of what is not among the tools",
-            remedy="name one of the tools",
-            param="tool_choice",
-        )
-    if kind == "none" or not functions:
-        return None
-    return Tools(tuple(functions), required=kind != "auto", parallel=parallel is not False)
-
-
-def _check_names(names: Sequence[str]) -> None:
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise InvalidRequestError(f"two tools are called {twice!r}", remedy="rename one", param="tools")
+    return choose_tools(functions, _WANTED[choice.type], only=named, parallel=parallel is not False)
 
 
 def _json_object(text: str) -> str:
     try:
-        is_object = isinstance(json.loads(text), dict)
-    except ValueError:
-        is_object = False
-    if not is_object:
+        arguments = from_json(text)
+    except ValueError as error:
+        raise PydanticCustomError(
+            "arguments", "Input should be JSON: {problem}", {"problem": str(error)}
+        ) from None
+    if not isinstance(arguments, dict):
         raise PydanticCustomError("arguments", "Input should be a JSON object, written as a string")
     return text
 

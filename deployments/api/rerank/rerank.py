@@ -6,7 +6,8 @@ import uuid
 from collections.abc import Sequence
 from typing import Annotated, NotRequired
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from typing_extensions import TypedDict
@@ -26,13 +27,23 @@ class Document(WireModel):
     text: str
 
 
+def _document(value: object) -> object:
+    if isinstance(value, str):
+        return {"text": value}
+    if isinstance(value, dict):
+        return value
+    raise PydanticCustomError("document", 'Input should be a string, or an object with a "text"')
+
+
 class RerankRequest(WireModel):
     """``top_n``: None and, as in vLLM, 0 mean all. ``return_documents`` puts the texts into the results, which is
     what Jina and vLLM do by default. The last group is refused: no text is cut."""
 
     model: str
     query: str
-    documents: tuple[str | Document, ...] = Field(min_length=1, max_length=MAX_DOCUMENTS)
+    documents: tuple[
+        Annotated[Document, BeforeValidator(_document, json_schema_input_type=str | Document)], ...
+    ] = Field(min_length=1, max_length=MAX_DOCUMENTS)
     top_n: int | None = Field(default=None, ge=0)
     return_documents: bool = True
     user: str | None = None
@@ -45,7 +56,7 @@ class RerankRequest(WireModel):
     @property
     def texts(self) -> list[str]:
         """The documents, in order."""
-        return [document if isinstance(document, str) else document.text for document in self.documents]
+        return [document.text for document in self.documents]
 
 
 class RankedText(TypedDict):

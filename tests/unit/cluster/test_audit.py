@@ -14,9 +14,8 @@ import pytest
 from deployments.audit.reader import Cursor, read_chunk
 from deployments.audit.record import AdminRecord, LostRecords, Outcome
 from deployments.audit.segments import list_segments
-from deployments.state.anchors import read_anchors
 from deployments.state.database import Database
-from deployments.state.projection import project
+from deployments.state.projection import project, read_cursors
 from tests.unit.cluster.conftest import Stowage
 from tests.unit.deployments.audit.journals import START, files, open_journal, request, write_journal
 from tests.unit.source_tree import ROOT
@@ -54,8 +53,8 @@ def config(tmp_path: Path, folder: Path, state: str) -> Path:
 
 def test_the_database_knows_how_far_it_has_counted(state: str, folder: Path) -> None:
     with Database.open(state) as database, database.read() as connection:
-        anchors = read_anchors(connection)
-    assert {file: anchor.offset for file, anchor in anchors.items()} == {
+        cursors = read_cursors(connection)
+    assert {file: cursor.offset for file, cursor in cursors.items()} == {
         path.name: path.stat().st_size for path in files(folder)
     }
 
@@ -66,6 +65,15 @@ def test_an_intact_journal(stowage: Stowage, folder: Path, state: str) -> None:
     assert f"8 lines in 3 segments of 1 writers in {folder}: intact." in shown.out
     assert "Not held against the state database" in shown.out
     assert "Not held" not in stowage("audit", "verify", folder, "--state", state).out
+
+
+def test_the_help_speaks_of_a_database_only_where_one_is_asked(stowage: Stowage) -> None:
+    shown = {each: stowage("audit", each, "--help").out for each in ("verify", "tail", "shadows", "prune")}
+    speaks = {
+        each for each, text in shown.items() if "database" in " ".join(text.split()).partition("Options:")[2]
+    }
+    has_default = {each for each, text in shown.items() if "sqlite:///~" in text}
+    assert (speaks, has_default) == ({"verify", "prune"}, {"prune"})
 
 
 def test_damage_is_exit_code_1_with_its_place(stowage: Stowage, folder: Path) -> None:
@@ -168,3 +176,13 @@ def test_shadows_are_compared(folder: Path, stowage: Stowage) -> None:
     (found,) = json.loads(stowage("audit", "shadows", folder, "--json").out)
     assert (found["shadow"], found["num_copies"], found["num_agreed"]) == ("tiny@9", 1, 1)
     assert "1 of 1" in stowage("audit", "shadows", folder).out
+
+
+def test_all_of_a_long_journal_is_compared(tmp_path: Path, stowage: Stowage) -> None:
+    journal = open_journal(tmp_path)
+    for number in range(10):
+        journal.append(request(number, text="x" * 2**20))
+        journal.append(request(100 + number, shadow_of=request(number).id, version="9", agrees=True))
+    journal.close()
+    (found,) = stowage("audit", "shadows", tmp_path, "--json").json
+    assert found["num_copies"] == 10

@@ -74,7 +74,7 @@ class Operator:
 
 def _answered(version: str, outcome: str) -> RequestRecord:
     ended = Outcome.OK if outcome == "ok" else Outcome.FAILED
-    attempts = (Attempt(f"tiny@{version}", outcome, 1.0),)
+    attempts = (Attempt(f"tiny@{version}", outcome, 1.0, "tiny"),)
     return request(version=version, time=datetime.now(UTC), attempts=attempts, outcome=ended)
 
 
@@ -140,7 +140,7 @@ def test_what_is_no_plan_is_wrong_usage(operator: Operator, options: list[str], 
 def test_a_bad_version_goes_back_and_the_history_says_why(operator: Operator) -> None:
     operator.start()
     operator.serve(("1", "ok"), number=200)
-    operator.serve(("2", "EngineError"), number=10)
+    operator.serve(("2", "engine"), number=10)
     status = operator("status", "tiny")
     assert "rolled_back" in status.out
     assert "all requests go to tiny@1, whatever the configuration says" in status.out
@@ -194,6 +194,28 @@ def test_pause_and_resume(operator: Operator) -> None:
     assert "pause does not apply to the rollout of 'tiny', which is paused" in twice.err
     assert "(what does: resume, abort, rollback)" in twice.err
     assert "running" in operator("resume", "tiny").out
+
+
+def test_an_alias_is_as_good_as_the_name(operator: Operator, tmp_path: Path) -> None:
+    policy = {"routes": {"tiny": {"version": "1"}}, "aliases": {"chat": "tiny"}}
+    operator.configure(tmp_path, policy, v1={}, v2={})
+    operator.start(model="chat")
+    assert operator("status", "chat", "--json").json[0]["route"] == "tiny"
+    states = [operator(command, "chat", "--json").json[0]["state"] for command in ("pause", "resume")]
+    back = operator("abort", "chat", "--json", dashboard=True)
+    assert [*states, back.json[0]["state"]] == ["paused", "running", "aborted"]
+    assert operator("clear", "chat").out == "The configuration decides again where requests to tiny go.\n"
+    assert len(operator("history", "chat", "--json").json[0]["events"]) == 5
+
+
+def test_without_the_configuration_the_name_itself_is_needed(operator: Operator, stowage: Stowage) -> None:
+    operator.start()
+    operator.config.write_text("applications: broken")
+    where = ("--config", operator.config, "--state", operator.state)
+    refused = stowage("rollout", "pause", "chat", *where)
+    assert "no rollout of 'chat' is in force" in refused.err
+    assert "each by the name to give" in refused.err
+    assert "paused" in stowage("rollout", "pause", "tiny", *where).out
 
 
 @pytest.mark.parametrize("command", ["abort", "rollback"])

@@ -206,6 +206,8 @@ def test_the_first_call_fits_the_task(model: Manifest, path: str) -> None:
     assert call.startswith(f"curl -s http://h:1{path}")
     assert "m@1" in call or model.task is Task.INFER
     assert ('"temperature": 0' in call) == (model.task is Task.GENERATE)
+    with_key = first_call(model, "http://h:1", with_key=True)
+    assert with_key == call.replace("curl -s", 'curl -s -H "Authorization: Bearer $STOWAGE_API_KEY"')
 
 
 @pytest.mark.parametrize(

@@ -40,10 +40,11 @@ class Reservation:
 
 @dataclass
 class Till:
-    """Lets everybody in, except by ``refusal``, and remembers all."""
+    """Lets everybody in, except by ``refusal``, and remembers all. ``is_slow``: not today."""
 
     reservations: list[Reservation] = field(default_factory=list)
     refusal: Exception | None = None
+    is_slow: bool = False
 
     @asynccontextmanager
     async def reserve(self, call: Call, model: str, at_most: Usage) -> AsyncIterator[Spending]:
@@ -51,6 +52,8 @@ class Till:
         self.reservations.append(reservation)
         if self.refusal is not None:
             raise self.refusal
+        if self.is_slow:
+            await asyncio.Event().wait()
         reservation.spending = Spending(call.tally)
         try:
             yield reservation.spending

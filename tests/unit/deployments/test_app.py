@@ -1,4 +1,4 @@
-"""The builder of a model: what it asks of Ray for the nodes that Ray tells of, and what it refuses."""
+"""The builders: what a model asks of Ray for the nodes that Ray tells of, what is refused, a router's args."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ from typing import Any
 import pytest
 import ray
 
-from deployments.app import build_model
-from deployments.args import ModelArgs
+from deployments import app
+from deployments.app import build_model, build_router
+from deployments.args import ModelArgs, RouterArgs
+from deployments.exposure import Listening
+from deployments.state.api_key import KeyGrant
+from deployments.state.database import Database
+from deployments.state.keys import Keys
 from models.errors import ConfigError, DoesNotFitError
 from tests.unit.models.tiny_models import write_encoder
 
@@ -88,3 +93,15 @@ def test_a_compute_share_needs_a_gpu(monkeypatch: pytest.MonkeyPatch, cluster: N
     monkeypatch.setattr(ray, "nodes", lambda: without_gpus)
     with pytest.raises(ConfigError, match="mini@1 has compute_share 40, but is planned for a CPU"):
         build(tmp_path, compute_share=40)
+
+
+@pytest.mark.parametrize(("host", "keys"), [("127.0.0.1", "auto"), ("0.0.0.0", "required")])
+def test_a_router_that_other_machines_reach_asks_for_keys_whatever_it_finds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: str, keys: str
+) -> None:
+    state = f"sqlite:///{tmp_path}/state.db"
+    with Database.open(state) as database:
+        Keys(database).create(KeyGrant(owner="ann"), "cli:ann")
+    monkeypatch.setattr(app, "listening", lambda: Listening(host, is_encrypted=True))
+    (args,) = build_router(RouterArgs(state=state))._bound_deployment.init_args
+    assert args == RouterArgs(state=state, keys=keys)

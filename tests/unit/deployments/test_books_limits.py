@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 
 import pytest
@@ -22,7 +22,7 @@ from models.errors import (
 )
 from models.types import EmbeddingRequest, GenerationChunk, InferRequest, Usage
 from tests.unit.deployments.live_models import CHUNKS
-from tests.unit.deployments.office import LIMITS, NOW, ONE_PER_MINUTE, Office, make, office
+from tests.unit.deployments.office import LIMITS, NOW, ONE_PER_MINUTE, Office, keyring, make, office
 from tests.unit.deployments.planes import GREEDY, a_call, eventually
 
 __all__ = ["make", "office"]  # fixtures
@@ -142,6 +142,34 @@ async def test_a_slot_is_held_until_its_request_ends_or_is_cancelled(office: Off
     assert office.reserved(Unit.SLOTS) == 1
     office.replicas["m@1"].answer.set()
     await running[1]
+
+
+async def test_a_call_holds_its_slot_until_the_last_of_its_requests_ends(office: Office) -> None:
+    call = office.enter()
+    async with AsyncExitStack() as later:
+        async with office.books.reserve(call, "m", Usage(10)):
+            await later.enter_async_context(office.books.reserve(call, "m", Usage(10)))
+        assert (office.reserved(Unit.SLOTS), office.reserved(Unit.TOKENS)) == (1, 10)
+    assert office.reserved(Unit.SLOTS) == office.reserved(Unit.TOKENS) == 0
+    async with office.books.reserve(call, "m", Usage(10)):
+        assert office.reserved(Unit.SLOTS) == 1
+
+
+@pytest.mark.parametrize("has_limits", [True, False])
+async def test_several_prompts_pay_the_price_of_a_request_once(
+    make: Callable[..., Office], has_limits: bool
+) -> None:
+    price = {"input": "1", "request": "0.001"}
+    office = make(known=keyring(**({} if has_limits else {"limits": {}})), models={"m": {"price": price}})
+    call = office.enter()
+    for answers in (False, True, True):
+        async with office.books.reserve(call, "m", Usage(10)) as spending:
+            if answers:
+                spending.set(Usage(3))
+    record = office.leave(call)
+    assert record.cost_nano == 2 * 3 * 1000 + 1_000_000
+    assert bool(record.charges) is has_limits
+    assert office.settled() == +charged([record])
 
 
 async def test_who_is_refused_hears_what_is_left_and_is_charged_nothing(make: Callable[..., Office]) -> None:

@@ -64,6 +64,14 @@ async def test_a_change_is_in_both_and_takes_along_what_waited(
     )  # fmt: skip
 
 
+async def test_however_many_waited(tmp_path: Path, journal: JournalWriter, database: Database) -> None:
+    with database.transaction() as connection:
+        for number in range(250):
+            note_change(connection, time=1.0, actor="a", action="key.create", subject=str(number), details={})
+    await JournalledChronicle(journal, lambda: database, lambda: NOW).note("a", "model.load", "m@2", {})
+    assert [record.subject for record in journalled(tmp_path)] == [*map(str, range(250)), "m@2"]
+
+
 @pytest.mark.parametrize("opened", [True, False])
 async def test_without_the_database_it_is_in_the_journal_alone(
     tmp_path: Path, journal: JournalWriter, database: Database, opened: bool

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from deployments.args import RouterArgs
-from deployments.exposure import Listening, check_exposure, is_loopback
+from deployments.args import KeyPolicy, RouterArgs
+from deployments.exposure import Listening, check_exposure, closed_without_keys, is_loopback
 from models.errors import ConfigError
 
 OPEN = Listening("0.0.0.0", is_encrypted=False)
@@ -71,6 +71,14 @@ def test_who_has_both_or_says_so_may(
     args: dict[str, str], has_keys: Callable[[], bool], listening: Listening
 ) -> None:
     check_exposure(listening, RouterArgs.model_validate(args), has_keys)
+
+
+@pytest.mark.parametrize("keys", ["auto", "required", "off"])
+def test_where_other_machines_come_in_a_router_without_keys_lets_nobody_in(keys: KeyPolicy) -> None:
+    args = RouterArgs(keys=keys)
+    assert closed_without_keys(ENCRYPTED, args).keys == ("required" if keys == "auto" else keys)
+    for host in ("127.0.0.1", None):
+        assert closed_without_keys(Listening(host, is_encrypted=False), args) == args
 
 
 def test_the_database_is_asked_only_where_its_keys_matter() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
+from grpc import StatusCode
+from grpc.aio import AioRpcError, Metadata
 from ray import serve
 from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError, TaskCancelledError
 from ray.serve._private.common import DeploymentID
@@ -22,6 +24,7 @@ from ray.serve.exceptions import (
 from ray.serve.handle import DeploymentHandle
 
 from deployments.handles import ServeClient, ServeClients
+from deployments.routing.live_versions import LiveVersions
 from models.errors import (
     ContextLengthError,
     EngineError,
@@ -33,7 +36,7 @@ from models.errors import (
     WrongTaskError,
 )
 from models.types import EmbeddingRequest, GenerationChunk, GenerationRequest, InferRequest, VersionId
-from tests.unit.deployments.live_models import CHUNKS, EMBEDDING, TENSORS
+from tests.unit.deployments.live_models import CHUNKS, EMBEDDING, TENSORS, state
 
 VERSION = VersionId("m", "1")
 GENERATION = GenerationRequest("r", "hello")
@@ -117,7 +120,17 @@ DEPLOYMENT = DeploymentID("Model", "m@1")
 TRANSLATED: list[tuple[Exception, type[StowageError], str]] = [
     (raised_in_replica(ContextLengthError("too long")), ContextLengthError, "too long"),
     (raised_in_replica(WrongTaskError("it embeds")), WrongTaskError, "it embeds"),
-    (raised_in_replica(ValueError("bug")), EngineError, r"m@1 failed: ValueError\('bug'\)"),
+    (
+        raised_in_replica(ValueError("bug")),
+        EngineError,
+        r"^model m@1 failed \(the server's log has the details\)$",
+    ),
+    (ValueError("bug"), EngineError, r"^model m@1 failed \(the server's log has the details\)$"),
+    (
+        AioRpcError(StatusCode.CANCELLED, Metadata(), Metadata(), "bug"),
+        ModelUnavailableError,
+        "failed: CANCELLED$",
+    ),
     (BackPressureError(12, 10), OverloadedError, "model m@1 has 12 requests waiting"),
     (TaskCancelledError(), ModelUnavailableError, "its replica is stopping"),
     (RequestCancelledError("r"), ModelUnavailableError, "its replica is stopping"),
@@ -181,9 +194,39 @@ async def test_a_full_queue_is_worth_another_try_soon() -> None:
     assert translated.value.retry_after_s == 1
 
 
-async def test_an_error_that_is_not_rays_is_left_alone() -> None:
-    with pytest.raises(ZeroDivisionError):
-        await client(Response(error=ZeroDivisionError())).infer(InferRequest(()))
+async def test_an_error_of_ours_comes_as_it_was_raised() -> None:
+    """Over gRPC Serve does not wrap what a replica raises."""
+    error = ContextLengthError("too long")
+    with pytest.raises(ContextLengthError) as embedded:
+        await client(Response(error=error)).embed(EmbeddingRequest(("hello",)))
+    with pytest.raises(ContextLengthError) as generated:
+        await anext(client(Response(error=error)).generate(GENERATION))
+    assert embedded.value is generated.value is error
+
+
+@pytest.mark.parametrize("error", [ValueError("bug"), raised_in_replica(ValueError("bug"))], ids=["grpc", "actor"])
+async def test_how_a_replica_failed_is_in_the_log(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("ERROR", "ray.serve"), pytest.raises(EngineError) as translated:
+        await client(Response(error=error)).infer(InferRequest(()))
+    assert "bug" not in str(translated.value)
+    assert "A replica of m@1 failed." in caplog.text
+    assert "ValueError: bug" in caplog.text
+
+
+async def test_versions_that_are_gone_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "get_app_handle", lambda _: PoolHandle())
+    clients = ServeClients()
+    for version, pool in ((VERSION, None), (VersionId("n", "1"), "pool"), (VersionId("n", "2"), "pool")):
+        await clients.client(version, pool)
+    in_pool = [replace(state(f"n@{number}"), pool="pool") for number in (1, 2)]
+    kept = await clients.client(VersionId("n", "2"), "pool")
+    clients.follow(LiveVersions([state("m@1"), *in_pool]))
+    assert (len(clients._clients), set(clients._handles)) == (3, {"m@1", "pool"})
+    clients.follow(LiveVersions(in_pool[1:]))
+    assert await clients.client(VersionId("n", "2"), "pool") is kept
+    assert (len(clients._clients), set(clients._handles)) == (1, {"pool"})
+    clients.follow(LiveVersions([state("n@2")]))  # it has an application of its own now
+    assert (clients._clients, clients._handles) == ({}, {})
 
 
 async def test_results_come_through_with_one_configured_handle_for_each_method() -> None:

@@ -22,7 +22,7 @@ ANSWERED = Tally(
     operation="generate",
     asked="chat",
     version=M2,
-    attempts=[Attempt(M1, "model_unavailable", 0.25), Attempt(M2, "ok", 0.5)],
+    attempts=[Attempt(M1, "model_unavailable", 0.25), Attempt(M2, "ok", 0.5, "chat")],
     queue_s=0.125,
     engine_s=2.0,
     first_output_at=101.5,
@@ -44,9 +44,9 @@ def test_who_asked_for_what_and_what_answered() -> None:
     assert (made.id, made.replica, made.protocol, made.operation) == ("r1", "router-1", "openai", "generate")
     assert (made.key, made.owner, made.tenant) == ("ab12cd34", "ann", "acme")
     assert (made.asked, made.model, made.version) == ("chat", "m", "2")
-    assert [(each.target, each.outcome, each.ms) for each in made.attempts] == [
-        ("m@1", "model_unavailable", 250),
-        ("m@2", "ok", 500),
+    assert [(each.target, each.outcome, each.ms, each.rollout) for each in made.attempts] == [
+        ("m@1", "model_unavailable", 250, None),
+        ("m@2", "ok", 500, "chat"),
     ]
     assert (made.outcome, made.status, made.streamed, made.error) == (Outcome.OK, 200, True, None)
 

@@ -23,11 +23,14 @@ from deployments.limits.allowance import Allowance
 from deployments.limits.amounts import Amounts
 from deployments.limits.limit_set import LimitSet, Scope, ScopedLimits, ScopeKind
 from deployments.limits.shortage import Shortage
+from deployments.routing.rollout import RolloutAction, RolloutPlan
 from deployments.routing.table import Weights
+from deployments.state.admin_events import note_change
 from deployments.state.api_key import KeyGrant
 from deployments.state.database import Database
 from deployments.state.keyring import Keyring
 from deployments.state.keys import Keys
+from deployments.state.rollouts import Rollouts
 from deployments.state.schema import LEASES
 from deployments.state.usage import read_usage
 from deployments.state_link import Identity, StateLink
@@ -45,12 +48,16 @@ class Router:
     """Who goes by what the database says."""
 
     keyrings: list[Keyring] = field(default_factory=list)
+    rollouts: Mapping[str, Weights] | None = None
+    rollouts_before_keys: Mapping[str, Weights] | None = None
 
     def set_keys(self, keyring: Keyring) -> None:
+        if not self.keyrings:
+            self.rollouts_before_keys = self.rollouts
         self.keyrings.append(keyring)
 
     def set_rollouts(self, weights: Mapping[str, Weights]) -> None:
-        """Rollouts have tests of their own."""
+        self.rollouts = weights
 
     def is_up(self, version: VersionId) -> bool:
         return True
@@ -93,6 +100,9 @@ class Office:
     def records(self) -> list[Record]:
         chunks = [read_chunk(self.folder, Cursor(each.file), 2**20) for each in list_segments(self.folder)]
         return [record for chunk in chunks for record in chunk.records]
+
+    def changes(self) -> list[str]:
+        return [record.action for record in self.records() if isinstance(record, AdminRecord)]
 
     def counted(self) -> int:
         with Database.open(self.url) as database, database.read() as connection:
@@ -138,6 +148,25 @@ async def test_the_keys_are_known_as_soon_as_the_database_is_open(office: Office
     assert office.link.outage is None
 
 
+async def test_where_requests_go_is_known_before_keys_let_them_in(office: Office) -> None:
+    old, new = VersionId("m", "1"), VersionId("m", "2")
+    with Database.open(office.url) as database:
+        rollouts = Rollouts(database)
+        rollouts.start("m", old, new, RolloutPlan(), "cli:ann")
+        rollouts.act("m", RolloutAction.ABORT, "cli:ann")
+    assert not office.link.tried.is_set()
+    async with office.running():
+        await office.link.tried.wait()
+        assert office.router.rollouts_before_keys == {"m": {old: 100}}
+
+
+async def test_nobody_waits_for_a_database_that_is_away(office: Office) -> None:
+    office.problems += [StateUnavailableError("no server")] * 1000
+    async with office.running():
+        await asyncio.wait_for(office.link.tried.wait(), 5)
+        assert office.link.outage is not None
+
+
 async def test_a_new_key_is_heard_of_and_what_does_not_change_is_not_read_again(office: Office) -> None:
     async with office.running():
         await eventually(lambda: len(office.router.keyrings) >= 2)  # at the start, and at the first revision
@@ -159,6 +188,44 @@ async def test_administrators_changes_are_in_the_journal_once(office: Office) ->
         ("cli:ann", "key.create"),
         ("cli:bob", "key.revoke"),
     ]
+
+
+async def test_however_many_changes_waited_all_are_in_the_journal(office: Office) -> None:
+    with Database.open(office.url) as database, database.transaction() as connection:
+        for number in range(250):
+            note_change(connection, time=NOW, actor="a", action="key.create", subject=str(number), details={})
+    async with office.running():
+        await eventually(lambda: len(office.changes()) == 250)
+
+
+async def test_keys_go_on_while_the_journal_cannot_be_written(office: Office) -> None:
+    away = office.folder.with_name("away")
+    async with office.running():
+        await eventually(lambda: office.router.num_keys == 0)
+        office.folder.rename(away)
+        office.folder.touch()
+        await eventually(lambda: office.journal.trouble is not None)
+        change(office, lambda keys: keys.create(ANN, "cli:ann"))
+        await eventually(lambda: office.router.num_keys == 1)
+        num_read = len(office.router.keyrings)
+        await eventually(lambda: len(office.router.keyrings) > num_read + 3)  # it goes on trying
+        assert office.journal.trouble is not None
+        assert office.journal.trouble.num_waiting == 0
+        office.folder.unlink()
+        away.rename(office.folder)
+        await eventually(lambda: office.changes() == ["key.create"])
+
+
+async def test_keys_are_known_at_the_start_though_the_journal_cannot_be_written(office: Office) -> None:
+    change(office, lambda keys: keys.create(ANN, "cli:ann"))
+    away = office.folder.rename(office.folder.with_name("away"))
+    office.folder.touch()
+    office.journal.tick()
+    async with office.running():
+        await eventually(lambda: office.link.database is not None)
+        assert office.router.num_keys == 1
+    office.folder.unlink()
+    away.rename(office.folder)
 
 
 async def test_a_database_that_cannot_be_opened_is_tried_again_and_the_outage_is_seen(

@@ -50,3 +50,4 @@ def test_without_a_remedy_the_message_stands_alone() -> None:
 def test_the_code_of_an_error_is_its_name_and_tells_nothing_of_what_is_not_ours() -> None:
     assert error_code(ContextLengthError("too long")) == "context_length"
     assert error_code(ZeroDivisionError("a prompt, perhaps")) == "internal"
+    assert [error_code(kind) for kind in (ContextLengthError, KeyError)] == ["context_length", "internal"]

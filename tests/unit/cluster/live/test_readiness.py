@@ -3,7 +3,14 @@ from __future__ import annotations
 import json
 
 from cluster.live.dashboard import Dashboard
-from cluster.live.readiness import POLL_ID, Observation, Phase, ReadinessProbe, StartupReport
+from cluster.live.readiness import (
+    POLL_ID,
+    Observation,
+    Phase,
+    ReadinessProbe,
+    StartupReport,
+    asks_for_keys,
+)
 from tests.unit.cluster.conftest import Answer, HttpServer
 from tests.unit.serve_details import application, details
 
@@ -88,3 +95,10 @@ def test_the_report_prints_each_change_once_and_knows_when_all_is_settled() -> N
     assert report.update(done) == ["router: ready", "m@1: failed: no weights"]
     assert report.is_settled()
     assert (report.named(Phase.READY), report.named(Phase.FAILED)) == (["router"], ["m@1"])
+
+
+def test_a_router_that_refuses_who_has_no_key_asks_for_keys(http_server: HttpServer, closed_url: str) -> None:
+    for status, asks in ((401, True), (200, False), (503, False)):
+        http_server.answers["/v1/models"] = Answer(status, b"{}")
+        assert asks_for_keys(http_server.url) is asks
+    assert not asks_for_keys(closed_url)

@@ -52,8 +52,8 @@ def test_each_difference_has_its_fate() -> None:
     fates = [line.rpartition("; ")[2] for line in told_lines]
     assert fates == [
         "no file has it, and deploying leaves it as it is",
-        "deploying puts it under the file again, and restarts it only where the file has other args",
-        "deploying puts it under the file again, and restarts it only where the file has other args",
+        "deploying puts it under the file again, and args other than it was started with restart it",
+        "deploying puts it under the file again, and args other than it was started with restart it",
         "the new file does not have it any more, and deploying leaves it as it is: unload it",
         "deploying starts it",
         "it stays away",

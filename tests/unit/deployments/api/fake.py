@@ -121,6 +121,9 @@ class FakeDataPlane(DataPlane):
             return BROKEN
         return ModelState(self._card(model).id, True, "ready")
 
+    async def choose(self, model: str, call: Call) -> ModelState:
+        return await self.state(model, call)
+
     def _states(self) -> list[ModelState]:
         ready = [ModelState(card.id, True, "ready") for card in CARDS]
         return sorted([*ready, *self._broken], key=lambda state: state.id)

@@ -49,7 +49,8 @@ def test_half_a_surrogate_pair_is_replaced() -> None:
 
 
 def test_what_a_caller_writes_cannot_fill_the_disk() -> None:
-    assert request(asked="x" * 10_000).asked == "x" * 256
+    found = request(asked="x" * 10_000, operation="/" * 10_000)
+    assert (found.asked, found.operation) == ("x" * 256, "/" * 256)
 
 
 def test_what_a_later_release_adds_is_passed_over() -> None:

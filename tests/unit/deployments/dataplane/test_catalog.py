@@ -104,6 +104,20 @@ async def test_a_poll_that_fails_keeps_the_picture_and_polling(caplog: pytest.Lo
     assert "the controller is gone" in caplog.text
 
 
+async def test_a_poll_goes_on_when_nobody_can_follow_it(caplog: pytest.LogCaptureFixture) -> None:
+    cluster = Cluster((state("m@1"),))
+    catalog = Catalog(cluster.fetch, period_s=0.001)
+
+    def fail() -> None:
+        raise RuntimeError("cannot change state")
+
+    catalog.on_change(fail)
+    with caplog.at_level(logging.WARNING, "ray.serve"):
+        async with polling(catalog):
+            await until_fetched(cluster, 3)
+    assert "cannot change state" in caplog.text
+
+
 async def test_who_needs_a_new_picture_and_cannot_have_it_is_told() -> None:
     cluster = Cluster(error=OSError("the controller is gone"))
     with pytest.raises(ModelUnavailableError, match="Serve does not say what is live: the controller is gone"):

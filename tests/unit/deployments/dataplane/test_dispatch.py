@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from deployments.dataplane.call import Call
-from deployments.identity.caller import Caller
+from deployments.identity.caller import Caller, Role
 from deployments.routing.states import Picture
 from models.errors import (
     ContextLengthError,
@@ -119,6 +119,47 @@ async def test_a_fallback_is_for_who_may_use_it() -> None:
         await ask(rig, a_call(caller=Caller("k", "t", models=("m",))), "spare")
 
 
+async def test_only_a_caller_uses_models() -> None:
+    rig = await make_rig("m@1")
+    rig.answer("m@1")
+    operator = Caller("k", "t", roles=frozenset({Role.OPERATOR, Role.ADMIN}))
+    call = a_call(caller=operator)
+    with pytest.raises(PermissionDeniedError, match="this needs the role caller"):
+        await ask(rig, call)
+    assert call.tally.asked == "m"
+    assert not rig.till.reservations
+    assert [str(known.id) for known in await rig.plane.states(a_call(caller=operator))] == ["m@1"]
+    assert await ask(rig, a_call(caller=replace(operator, roles=frozenset(Role)))) == "m@1"
+
+
+async def test_who_may_not_use_a_model_hears_nothing_of_it() -> None:
+    route = {"targets": {"other@1": 1}}
+    rig = await make_rig("m@1", policy={"routes": {"secret": route, "gone": {"targets": {"other@9": 1}}}})
+    await rig.change(state("m@1"), state("other@1", "failed", "out of memory"))
+    caller = Caller("k", "t", models=("m", "mine"))
+    for model in ("other", "other@1", "secret", "gone"):
+        with pytest.raises(PermissionDeniedError, match=f"not for model '{model}'"):
+            await ask(rig, a_call(caller=caller), model)
+        with pytest.raises(PermissionDeniedError, match=f"not for model '{model}'"):
+            await rig.plane.state(model, a_call(caller=caller))
+    for model in ("nope", "mine"):
+        with pytest.raises(ModelNotFoundError, match=r"is not deployed \(deployed models: m@1\)"):
+            await ask(rig, a_call(caller=caller), model)
+        with pytest.raises(ModelNotFoundError, match=r"is not deployed \(deployed models: m@1\)"):
+            await rig.plane.state(model, a_call(caller=caller))
+    with pytest.raises(ModelUnavailableError, match="out of memory"):
+        await ask(rig, a_call(), "secret")
+
+
+async def test_what_was_learnt_of_a_version_goes_with_it() -> None:
+    rig = await make_rig("m@1")
+    rig.answer("m@1")
+    await ask(rig, a_call())
+    assert len(rig.traffic._breakers._breakers) == 1
+    await rig.change(state("n@1"))
+    assert not rig.traffic._breakers._breakers
+
+
 async def test_the_deadline_of_a_route_is_shorter_than_the_callers() -> None:
     route = {"deadline_s": 0.1, "retries": NO_RETRIES, "fallbacks": {"deadline": ["spare"]}}
     rig = await make_rig("m@1", "spare@1", policy={"routes": {"m": route}})
@@ -181,6 +222,44 @@ async def test_a_rollout_takes_the_place_of_a_routes_weights_and_not_of_a_named_
     assert {await ask(rig, a_call()) for _ in range(20)} == {"m@2"}
 
 
+async def test_an_attempt_names_the_rollout_that_chose_its_version() -> None:
+    route = {"retries": {"attempts": 2, **QUICKLY}, "fallbacks": {"unavailable": ["m@2", "n"]}}
+    rig = await make_rig("m@1", "m@2", "n@1", policy={"routes": {"m": route}})
+    rig.answer("m@1", "m@2", "n@1")
+    rig.traffic.rollouts = {"m": {state("m@1").id: 100}, "n": {state("n@1").id: 100}}
+    rig.replicas["m@1"].error = rig.replicas["m@2"].error = DOWN
+    call = a_call()
+    assert await ask(rig, call) == "n@1"
+    chosen = {(str(each.target), each.rollout) for each in call.tally.attempts}
+    assert chosen == {("m@1", "m"), ("m@2", None), ("n@1", "n")}
+
+
+async def test_a_hedge_is_chosen_by_the_rollout_and_a_copy_is_not() -> None:
+    route = {"hedge": {"after_ms": 1}, "shadow": [{"target": "2", "share": 1}]}
+    rig = await make_rig("m@1", "m@2", policy={"routes": {"m": route}})
+    rig.traffic.rollouts = {"m": {state("m@1").id: 100}}
+    rig.answer("m@2")
+    call = a_call()
+    asked = asyncio.create_task(ask(rig, call))
+    await eventually(lambda: rig.replicas["m@1"].num_calls == 2)
+    rig.answer("m@1")
+    await asked
+    assert [each.rollout for each in call.tally.attempts] == ["m", "m"]
+    await eventually(lambda: len(rig.diary.left) == 1)
+    assert [each.rollout for each in rig.diary.left[0][0].tally.attempts] == [None]
+
+
+async def test_a_call_that_asks_several_things_has_one_version_as_others_do() -> None:
+    rig = await make_rig("m@1", "m@2")
+    rig.traffic.rollouts = {"m": {state("m@1").id: 75, state("m@2").id: 25}}
+    calls = [a_call() for _ in range(400)]
+    chosen = [str((await rig.plane.choose("m", call)).id) for call in calls]
+    assert 0.17 < chosen.count("m@2") / 400 < 0.33
+    assert {call.tally.asked for call in calls} == {"m"}
+    with pytest.raises(PermissionDeniedError):
+        await rig.plane.choose("m", a_call(caller=Caller("k", "t", models=("n",))))
+
+
 async def test_prompts_and_answers_are_kept_where_the_route_asks_for_it() -> None:
     policy = {"routes": {"m": {"log_text": True, "retries": QUICKLY}, "n": {}}}
     rig = await make_rig("m@1", "n@1", policy=policy)
@@ -213,6 +292,17 @@ async def test_who_has_nothing_left_asks_no_replica() -> None:
     rig.till.refusal = QuotaExceededError("nothing left today")
     with pytest.raises(QuotaExceededError):
         await ask(rig, a_call())
+    assert not rig.replicas["m@1"].called.is_set()
+
+
+async def test_who_waits_for_a_limit_waits_no_longer_than_its_deadline() -> None:
+    rig = await make_rig("m@1")
+    rig.till.is_slow = True
+    async with asyncio.timeout(5):
+        with pytest.raises(DeadlineExceededError):
+            await ask(rig, a_call(0.02))
+    (reservation,) = rig.till.reservations
+    assert reservation.spending is None
     assert not rig.replicas["m@1"].called.is_set()
 
 

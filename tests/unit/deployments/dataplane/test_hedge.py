@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 
 import pytest
 
@@ -164,6 +164,19 @@ async def test_a_route_without_a_hedge_asks_once() -> None:
     rig.answer("m@1")
     await asked
     assert rig.replicas["m@1"].num_calls == 1
+
+
+async def test_the_answer_of_the_second_is_kept_too() -> None:
+    rig = await make_rig("m@1", policy={"routes": {"m": {"hedge": {"after_ms": 5}, "log_text": True}}})
+    call = a_call()
+    asked = asyncio.create_task(rig.plane.generate("m", GREEDY, call))
+    await eventually(lambda: rig.replicas["m@1"].num_calls == 2)
+    rig.replicas["m@1"].errors = [ModelUnavailableError("it died")]
+    rig.answer("m@1")
+    async with aclosing(await asked) as stream:
+        async for _ in stream:
+            pass
+    assert call.tally.texts == [("hello", "one two")]
 
 
 async def test_a_hedge_is_a_request_of_its_own_to_the_breaker_and_not_to_the_caller() -> None:

@@ -76,7 +76,7 @@ async def test_a_version_that_stops_answers_what_is_under_way(lifelines: Lifelin
 async def test_calls_to_a_version_that_is_removed_end(lifelines: Lifelines) -> None:
     call = await started(lifelines)
     lifelines.follow(live(("m@2", "ready")))
-    with pytest.raises(ModelNotFoundError, match=r"'m@1' is not deployed \(deployed models: m@2\)"):
+    with pytest.raises(ModelNotFoundError, match=r"'m@1' is not deployed any more$"):
         await call
 
 
@@ -127,6 +127,36 @@ async def test_a_call_that_its_caller_cancels_is_cancelled(lifelines: Lifelines)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
+
+
+async def test_a_call_that_its_caller_cancels_is_cancelled_though_its_version_is_lost(
+    lifelines: Lifelines,
+) -> None:
+    call = await started(lifelines)
+    lifelines.follow(live(("m@1", "failed")))
+    await asyncio.sleep(0)  # now the lifeline has let go
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+
+async def test_a_look_passes_over_a_call_that_is_just_ending() -> None:
+    """Its time was up in this round of the loop, and its task runs in the next one."""
+    lifelines, loop = Lifelines(Clock(), patience_s=10), asyncio.get_running_loop()
+    call = await started(lifelines)
+    (line,) = lifelines._lines[M1]
+    line.scope.reschedule(0)
+    looked = asyncio.Event()
+
+    def look() -> None:
+        assert line.scope.expired()
+        lifelines.follow(live(("m@1", "failed")))
+        looked.set()
+
+    loop.call_soon(look)
+    with pytest.raises(DeadlineExceededError):
+        await call
+    assert looked.is_set()
 
 
 async def test_what_ends_a_call_can_be_told_to_its_caller(lifelines: Lifelines) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.dataplane.call import Tally
-from deployments.dataplane.quotas import NoQuotas, Spending, most_of_embedding, most_of_generation
+from deployments.dataplane.quotas import Most, NoQuotas, Spending, most_of_embedding, most_of_generation
+from deployments.limits.amounts import Price
 from models.types import (
     ChatMessage,
     Conversation,
@@ -33,16 +35,31 @@ def most(prompt: Prompt, max_tokens: int | None = None, card: ModelCard | None =
 
 
 def test_tokens_are_counted_exactly_and_texts_by_their_bytes() -> None:
-    assert most((1, 2, 3), 10) == Usage(3, 10)
+    assert most((1, 2, 3), 10) == Most(3, 10, longest=512)
     assert most("a b", 10).prompt_tokens == 3 + 8  # and special tokens
     assert most("äöü", 10).prompt_tokens == 12 + 8
 
 
 def test_no_more_than_the_models_context() -> None:
-    assert most("a" * 5000, 10_000) == Usage(512, 512)
-    assert most((1, 2, 3)) == Usage(3, 509)
+    assert most("a" * 5000, 10_000) == Most(512, 512, longest=512)
+    assert most("a" * 5000, 10_000).total_tokens == 512
+    assert most((1, 2, 3), 10).total_tokens == 13
     assert most("a" * 5000, 10_000, ENDLESS) == Usage(5008, 10_000)
     assert most((1, 2, 3), card=None) == Usage(3, 0)
+
+
+@given(
+    st.integers(1, 512), st.integers(0, 512), st.integers(0, 9), st.integers(0, 9), st.sampled_from([None, 100])
+)
+def test_no_answer_costs_more_than_is_reserved(
+    prompt: int, output: int, of_input: int, of_output: int, max_tokens: int | None
+) -> None:
+    """Of prompts whose tokens have up to four bytes, and answers up to the end of the context."""
+    price = Price(input=Decimal(of_input), output=Decimal(of_output))
+    used = Usage(prompt, min(output, 512 - prompt, 512 if max_tokens is None else max_tokens))
+    reserved = most("abcd" * prompt, max_tokens)
+    assert price.cost_nano(reserved) >= price.cost_nano(used)
+    assert 512 >= reserved.total_tokens >= used.total_tokens
 
 
 def test_a_conversation_counts_its_messages_and_its_template() -> None:

@@ -14,6 +14,7 @@ from deployments.dataplane.quotas import Spending
 from deployments.dataplane.streams import GenerationStream, count
 from deployments.dataplane.transcript import Transcript
 from models.errors import EngineError
+from models.tools import ToolCallPiece
 from models.types import FinishReason, GenerationChunk, Usage, VersionId
 
 M1 = VersionId("m", "1")
@@ -56,6 +57,18 @@ async def test_a_whole_stream_has_the_final_count_and_a_whole_transcript() -> No
     assert (opened.counted, opened.num_released) == ((7, 4), 0)
     await opened.stream.aclose()
     assert (opened.num_released, opened.transcript.text, opened.transcript.complete) == (1, "one two", True)
+
+
+async def test_calls_are_kept_too() -> None:
+    parts = (ToolCallPiece(0, "", "depth"), ToolCallPiece(0, '{"at": '), ToolCallPiece(0, '"sea"}'))
+    opened = Opened(*(GenerationChunk("", tool_calls=(part,)) for part in parts), LAST)
+    together = Opened(GenerationChunk("", tool_calls=parts), LAST)
+    silent = Opened(LAST)
+    for each in (opened, together, silent):
+        assert [chunk async for chunk in each.stream][-1] == LAST
+    assert opened.transcript.text == 'one\ndepth {"at": "sea"}'
+    assert opened.transcript.agrees(together.transcript)
+    assert not opened.transcript.agrees(silent.transcript)
 
 
 @pytest.mark.parametrize(("num_read", "counted"), [(0, (7, 2)), (1, (7, 2)), (2, (7, 3))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -53,6 +54,22 @@ def test_without_a_policy_the_newest_version_answers(traffic: Traffic) -> None:
     assert traffic.look_up("m", LIVE).id == M2
     with pytest.raises(ModelNotFoundError):
         traffic.look_up("n", LIVE)
+
+
+def test_a_rollout_says_which_version_speaks_for_a_name(traffic: Traffic) -> None:
+    traffic.rollouts = {"m": {M1: 95, M2: 5}}
+    assert traffic.look_up("m", LIVE).id == M1
+    assert traffic.look_up("m@2", LIVE).id == M2
+
+
+def test_a_rollout_decides_unless_a_header_or_the_name_does(traffic: Traffic) -> None:
+    traffic.set_policy(
+        routed(m={"match": [{"headers": {"x-team": "a"}, "version": "2"}]}, n={"targets": {"m@1": 1}})
+    )
+    traffic.rollouts = {"m": {M1: 95, M2: 5}}
+    matched = replace(CALL, attributes={"x-team": "a"})
+    asked = [("m", CALL), ("m", matched), ("m@2", CALL), ("n", CALL)]
+    assert [traffic.rollout_of(traffic.chain(name)[0], call) for name, call in asked] == ["m", None, None, None]
 
 
 def test_a_new_policy_holds_for_what_comes(traffic: Traffic) -> None:

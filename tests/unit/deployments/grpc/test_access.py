@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,12 +19,14 @@ from deployments.dataplane.door import Arrival, Ending, OpenDoor
 from deployments.grpc import inference_pb2 as pb
 from deployments.grpc.reception import GrpcSettings, Reception, is_this_machine
 from deployments.grpc.rpc import Rpc
+from deployments.grpc.servicer import GrpcService
 from deployments.identity.caller import Caller
 from models.errors import AuthenticationError, PermissionDeniedError, QuotaExceededError
 from tests.unit.deployments.api.fake import FakeDataPlane
 from tests.unit.deployments.grpc.conftest import SETTINGS, served
-from tests.unit.deployments.grpc.inputs import numbers, text_input
+from tests.unit.deployments.grpc.inputs import numbers, text_input, typed_tensor
 from tests.unit.deployments.grpc.test_inference import until_idle
+from tests.unit.deployments.repository.fake import Rig
 
 KEY = "sk-stow-abc"
 ANSWERED = {"x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-requests": "59"}
@@ -52,6 +56,20 @@ class Guard(OpenDoor):
 
     def leave(self, call: Call, ending: Ending) -> None:
         self.endings.append(ending)
+
+
+@asynccontextmanager
+async def silent(*requests: dict[str, Any]) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+    """These requests, and then none, but no end either."""
+    over = asyncio.Event()
+
+    async def sent() -> AsyncIterator[dict[str, Any]]:
+        for request in requests:
+            yield request
+        await over.wait()
+
+    yield sent()
+    over.set()
 
 
 @pytest.fixture
@@ -109,6 +127,73 @@ async def test_a_wrong_key_ends_a_stream(client: triton.InferenceServerClient, g
         await anext(aiter(answers))
     assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
     assert len(guard.rejections) == 1
+
+
+@pytest.mark.parametrize(
+    ("metadata", "code", "said"),
+    [
+        ({}, grpc.StatusCode.UNAUTHENTICATED, "invalid API key"),
+        (keyed(x_request_timeout="61"), grpc.StatusCode.INVALID_ARGUMENT, "up to 60"),
+    ],
+)
+async def test_a_stream_that_may_not_come_in_ends_before_its_first_request(
+    client: triton.InferenceServerClient, guard: Guard, metadata: dict[str, str], code: grpc.StatusCode, said: str
+) -> None:
+    async with asyncio.timeout(5), silent() as sent:
+        answers = aiter(client.stream_infer(sent, headers=metadata))
+        _, error = await anext(answers)
+        assert said in str(error)
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await anext(answers)
+    assert raised.value.code() is code
+    assert len(guard.rejections) == 1
+    assert guard.endings == []
+
+
+@pytest.mark.parametrize("requests", [[], [{"model_name": "adder", "inputs": numbers()}]])
+async def test_a_stream_that_sends_nothing_for_too_long_ends(
+    dataplane: FakeDataPlane, guard: Guard, requests: list[dict[str, Any]]
+) -> None:
+    settings = replace(SETTINGS, request_timeout_s=0.2)
+    async with (
+        asyncio.timeout(5),
+        served(dataplane, guard, settings) as address,
+        triton.InferenceServerClient(address) as client,
+        silent(*requests) as sent,
+    ):
+        answers = aiter(client.stream_infer(sent, headers=keyed(x_request_timeout="0.1")))
+        for _ in requests:
+            assert (await anext(answers))[1] is None
+        _, error = await anext(answers)
+        assert "no request came on the stream for 0.2 s" in str(error)
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await anext(answers)
+    assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert [ending.outcome for ending in guard.endings] == [Outcome.OK] * len(requests)
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs"),
+    [
+        ("adder", [typed_tensor(name, "FP32", [1, 2], fp32_contents=[1, 2]) for name in "ab"]),
+        ("echo", [typed_tensor("text_input", "BYTES", [1], bytes_contents=[b"one two"])]),
+    ],
+)
+async def test_who_has_the_whole_answer_finds_it_in_the_books(
+    dataplane: FakeDataPlane, guard: Guard, model: str, inputs: list[pb.ModelInferRequest.InferInputTensor]
+) -> None:
+    async def sent() -> AsyncIterator[pb.ModelInferRequest]:
+        yield pb.ModelInferRequest(model_name=model, inputs=inputs)
+
+    service = GrpcService(
+        dataplane, guard, replace(SETTINGS, answers_other_machines=lambda: True), Rig().repository
+    )
+    async with aclosing(service.ModelStreamInfer(sent(), FromAfar())) as answers:
+        async for answer in answers:
+            is_final = answer.infer_response.parameters["triton_final_response"].bool_param
+            assert guard.endings == ([Ending(0, Outcome.OK, streamed=True)] if is_final else [])
+            assert dataplane.num_active == int(not is_final)
+    assert is_final
 
 
 async def test_each_request_of_a_stream_is_a_call(client: triton.InferenceServerClient, guard: Guard) -> None:

@@ -26,7 +26,7 @@ def test_models_are_allowed_by_name_version_or_pattern(models: tuple[str, ...] |
     assert caller.may_use(("smollm2", "smollm2@1")) is allowed
 
 
-def test_a_role_includes_no_other() -> None:
+def test_who_operates_is_no_caller_by_that() -> None:
     Caller(key="k", tenant="t", roles=frozenset({Role.OPERATOR})).require(Role.OPERATOR)
     with pytest.raises(PermissionDeniedError, match="needs the role caller; the key's roles: admin, operator"):
         Caller(key="k", tenant="t", roles=frozenset({Role.OPERATOR, Role.ADMIN})).require(Role.CALLER)

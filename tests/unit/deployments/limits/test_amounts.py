@@ -41,5 +41,11 @@ def test_a_price_that_cannot_be_kept_is_refused(value: object) -> None:
 
 
 def test_a_request_takes_one_slot_and_all_its_tokens() -> None:
-    used = Amounts.of(Usage(100, 20), PRICE)
+    used = Amounts().with_usage(Usage(100, 20), PRICE)
     assert used == Amounts(requests=1, tokens=120, cost_nano=PRICE.cost_nano(Usage(100, 20)), slots=1)
+
+
+def test_what_is_no_request_of_its_own_pays_for_its_tokens_alone() -> None:
+    price = PRICE.model_copy(update={"request": Decimal("0.001")})
+    used = Amounts(requests=0).with_usage(Usage(100, 20), price)
+    assert (used.tokens, used.cost_nano) == (120, price.cost_nano(Usage(100, 20)) - 1_000_000)

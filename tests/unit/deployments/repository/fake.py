@@ -43,6 +43,7 @@ class FakeCluster:
     detached: list[str] = field(default_factory=list)
     slow: asyncio.Event | None = None
     error: Exception | None = None
+    hangs: bool = False
 
     def add(self, version: str, note: RunTimeNote | None = None) -> None:
         """As the file does."""
@@ -51,6 +52,8 @@ class FakeCluster:
         self.live.states = (*others, state(version, self.becomes, None if self.becomes == "ready" else "no luck"))
 
     async def applications(self) -> Mapping[str, Deployed]:
+        if self.hangs:
+            await asyncio.Event().wait()
         return dict(self.there)
 
     async def write(self, order: LoadOrder, there: Mapping[str, Deployed]) -> Mapping[str, JsonValue]:
@@ -74,8 +77,8 @@ class FakeCluster:
         if self.error is not None:
             raise self.error
 
-    async def detach(self, application: str) -> None:
-        self.detached.append(application)
+    async def detach(self, note: RunTimeNote) -> None:
+        self.detached.append(str(note.written["name"]))
 
     async def remove(self, application: str) -> None:
         del self.there[application]

@@ -84,6 +84,12 @@ async def test_the_wait_for_one_that_starts_is_bounded_or_left_out(rig: Rig) -> 
     assert not (await rig.repository.load(LoadOrder("m", "2"), call(), wait=False)).state.ready
 
 
+async def test_the_list_is_bounded_as_well(rig: Rig) -> None:
+    rig.cluster.hangs = True
+    with pytest.raises(DeadlineExceededError):
+        await rig.repository.index(call(timeout_s=0.05))
+
+
 async def test_what_a_caller_that_left_has_begun_is_done_and_written_down(rig: Rig) -> None:
     rig.cluster.slow = asyncio.Event()
     with pytest.raises(DeadlineExceededError):
@@ -137,9 +143,17 @@ async def test_what_something_leads_to_is_unloaded_only_by_force(rig: Rig) -> No
     rig.traffic.set_policy(RouterPolicy.model_validate({"routes": {"chat": {"targets": {"m@1": 1, "m@2": 0}}}}))
     with pytest.raises(ConflictError, match="the route 'chat' leads to m@1"):
         await rig.repository.unload("m@1", call())
-    rig.traffic.rollouts = {"m": {M2: 0.5}}
-    with pytest.raises(ConflictError, match="a rollout leads to m@2"):
-        await rig.repository.unload("m@2", call())
+    for policy, why in (
+        ({"aliases": {"stable": "m@1"}}, "the alias 'stable' leads to m@1"),
+        ({"routes": {"other": {"fallbacks": {"unavailable": ["m@1"]}}}}, "the route 'other' leads to m@1"),
+    ):
+        rig.traffic.set_policy(RouterPolicy.model_validate(policy))
+        with pytest.raises(ConflictError, match=why):
+            await rig.repository.unload("m@1", call())
+    rig.traffic.rollouts = {"m": {M1: 0, M2: 100}}
+    for model in ("m@1", "m@2"):
+        with pytest.raises(ConflictError, match=f"a rollout leads to {model}"):
+            await rig.repository.unload(model, call())
     assert (await rig.repository.unload("m@1", call(), force=True))[1].is_of_file
 
 

@@ -9,8 +9,10 @@ import pytest
 
 from deployments.routing.breaker import BreakerSettings
 from deployments.routing.breakers import Breakers
+from deployments.routing.live_versions import LiveVersions
 from models import errors
 from models.types import VersionId
+from tests.unit.deployments.live_models import state
 
 V1, V2 = VersionId("m", "1"), VersionId("m", "2")
 SETTINGS = BreakerSettings(min_requests=2, open_s=5, slow_s=10, probes=1)
@@ -114,6 +116,15 @@ def test_without_settings_there_is_no_breaker(breakers: Breakers) -> None:
         with pytest.raises(errors.ModelUnavailableError, match="died"), breakers.attempt(V1, None):
             raise DEAD
     assert breakers.blocked_s(V1, None) == 0.0
+
+
+def test_versions_that_are_gone_are_forgotten(breakers: Breakers) -> None:
+    fail(breakers, DEAD)
+    breakers.follow(LiveVersions([state("m@1", "failed")]))
+    assert breakers.blocked_s(V1, SETTINGS) > 0
+    breakers.follow(LiveVersions([state("m@2")]))
+    assert breakers.blocked_s(V1, SETTINGS) == 0
+    assert not breakers._breakers
 
 
 def test_its_changes_are_logged(breakers: Breakers, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deployments.identity.caller import Caller
 from deployments.routing.breaker import BreakerSettings
-from deployments.routing.choice import Chooser, look_up
+from deployments.routing.choice import Chooser, Rights, look_up
 from deployments.routing.live_versions import LiveVersions
 from deployments.routing.policy import RouterPolicy
 from deployments.routing.states import ModelState
 from deployments.routing.table import RoutingTable, Weights
-from models.errors import ModelNotFoundError, ModelUnavailableError
+from models.errors import ModelNotFoundError, ModelUnavailableError, PermissionDeniedError
 from models.types import VersionId
 
 V1, V2 = VersionId("m", "1"), VersionId("m", "2")
@@ -179,6 +180,22 @@ def test_what_is_not_there_is_answered_with_what_is(model: str, name: str) -> No
     assert refused.value.remedy == "deployed models: a@1, m@2"
     with pytest.raises(ModelNotFoundError, match=f"model {name} is not deployed"):
         look_up(destination, live)
+
+
+def test_only_what_the_caller_may_use_is_told() -> None:
+    destination = table(r={"targets": {"m@1": 1, "n@1": 1}}).resolve("r")
+    live = live_versions({"m@1": "failed", "n@1": "failed"})
+    mine = Caller("k", "t", models=("m",))
+    with pytest.raises(ModelUnavailableError, match=r"^model m@1 has failed: it is failed$"):
+        chooser().choose(destination, live, {}, rights=Rights(mine, ("r",)))
+    route = Caller("k", "t", models=("r",))
+    with pytest.raises(ModelUnavailableError, match="n@1 has failed"):
+        chooser().choose(destination, live, {}, rights=Rights(route, ("r",)))
+    neither = Rights(Caller("k", "t", models=("x",)), ("r",))
+    with pytest.raises(PermissionDeniedError, match="not for model 'r'"):
+        chooser().choose(destination, live, {}, rights=neither)
+    with pytest.raises(PermissionDeniedError, match="not for model 'r'"):
+        look_up(destination, live_versions({}), rights=neither)
 
 
 def test_an_empty_cluster_says_so() -> None:

@@ -23,6 +23,14 @@ def test_versions_are_found_by_id_and_by_name_with_the_newest_first() -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "is_up"), [("ready", True), ("asleep", True), ("starting", False), ("failed", False)]
+)
+def test_a_version_that_sleeps_is_up(status: str, is_up: bool) -> None:
+    live = LiveVersions([state("m@1", status)])
+    assert (live.is_up(VersionId("m", "1")), live.is_up(VersionId("m", "2"))) == (is_up, False)
+
+
+@pytest.mark.parametrize(
     ("older", "newer"),
     [("2", "10"), ("v1.9", "v1.10"), ("1", "1.1"), ("2026-01-31", "2026-02-01"), ("v9", "v10"), ("a", "b")],
 )

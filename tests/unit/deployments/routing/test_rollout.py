@@ -39,7 +39,7 @@ def test_each_step_has_its_share() -> None:
     assert [after(*[ADVANCE] * steps).weights for steps in range(3)] == [
         {OLD: 95, NEW: 5},
         {OLD: 50, NEW: 50},
-        {NEW: 100},
+        {OLD: 0, NEW: 100},
     ]
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from deployments.routing.rollout import Rollout, RolloutAction, change
@@ -78,6 +80,20 @@ def test_without_an_old_version_to_go_back_to_it_pauses_once() -> None:
     paused = change(rollout(), RolloutAction.PAUSE, NOW + 1, stuck.why)
     assert decide(BAD, 2, paused, old_is_up=False).action is None
     assert decide(BAD, 3, paused).action is RolloutAction.ROLL_BACK
+
+
+def test_a_new_version_that_is_gone_goes_back_in_any_state() -> None:
+    gone = replace(rollout(), down_since=NOW)
+    assert (decide(GOOD, 29, gone).action, decide(GOOD, 30, gone).action) == (None, RolloutAction.ROLL_BACK)
+    assert decide(GOOD, 31, gone).why == "smol@2 has not been up for 31 s"
+    paused = change(gone, RolloutAction.PAUSE, NOW, "")
+    assert decide(StepStats(), 30, paused).action is RolloutAction.ROLL_BACK
+    assert decide(GOOD, 1e6, gone, old_is_up=False).action is None
+
+
+def test_while_the_new_version_is_gone_it_does_not_go_on() -> None:
+    decision = decide(GOOD, 60, replace(rollout(), down_since=NOW + 50))
+    assert (decision.action, decision.why) == (None, "smol@2 has not been up for 10 s")
 
 
 def test_a_step_that_waits_too_long_goes_back_if_it_may_not_go_on() -> None:

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from deployments.audit.record import AdminRecord
-from deployments.state.admin_events import claim_unexported, note_change
+from deployments.state import admin_events
+from deployments.state.admin_events import claim_all, claim_unexported, note_change
 from deployments.state.database import Database
 
 
@@ -26,6 +27,13 @@ def claim(database: Database, limit: int) -> list[str]:
 
 def test_events_are_claimed_once_oldest_first(noted: Database) -> None:
     assert [claim(noted, 3), claim(noted, 3), claim(noted, 3)] == [["0", "1", "2"], ["3", "4"], []]
+
+
+def test_all_are_claimed_a_part_at_a_time(noted: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admin_events, "_AT_ONCE", 2)
+    with noted.transaction() as connection:
+        assert [event.subject for event in claim_all(connection, now=2000)] == ["0", "1", "2", "3", "4"]
+    assert claim(noted, 5) == []
 
 
 def test_a_claim_that_is_not_committed_is_made_again(noted: Database) -> None:

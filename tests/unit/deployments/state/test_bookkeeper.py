@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
@@ -14,9 +14,10 @@ from deployments.limits.admission import admit
 from deployments.limits.allowance import Allowance
 from deployments.limits.amounts import Amounts
 from deployments.limits.limit_set import LimitSet, Scope, ScopedLimits, ScopeKind
+from deployments.limits.sizing import Order
 from deployments.state.bookkeeper import Bookkeeper
 from deployments.state.database import Database
-from deployments.state.ledger import Ledger
+from deployments.state.ledger import Answer, Ledger
 from deployments.state.schema import COUNTERS, LEASES
 from models.errors import QuotaExceededError
 from tests.unit.deployments.state.journals import open_journal, request
@@ -165,10 +166,23 @@ async def test_a_lease_ends_with_the_time_that_it_was_given_for(replica: Replica
         await replica.books.refill()
         (order,) = replica.allowance.orders(replica.now())
         assert order.free > 0
-        replica.skipped_s = 25
+        replica.skipped_s = 15  # the database gives it to others after 20
+        await replica.serve(5, 5)
         await replica.books.refill()
         (order,) = replica.allowance.orders(replica.now())
         assert order.free == 0
+
+
+async def test_a_journal_that_cannot_be_read_is_an_outage_too(replica: Replica, tmp_path: Path) -> None:
+    await replica.serve(10, 10)
+    broken = tmp_path / "journal" / "r1.00000009.jsonl"
+    broken.symlink_to(broken)
+    await replica.books.refill()
+    assert "symbolic links" in str(replica.books.outage)
+    assert "symbolic links" in str(replica.allowance.outage)
+    broken.unlink()
+    await replica.books.refill()
+    assert (replica.books.outage, replica.allowance.outage) == (None, None)
 
 
 async def test_who_closes_leaves_nothing_behind(replica: Replica, database: Counted) -> None:
@@ -187,3 +201,32 @@ async def test_what_a_dead_replica_left_is_counted_soon(
     dead.close()
     async with running(replica.books):
         await until(lambda: spent(database) == 40 + 400)  # tokens, and money
+
+
+class Watched(Ledger):
+    """Notes what it is asked to do."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        super().__init__(database, folder, "r1", time.time)
+        self.steps: list[str] = []
+
+    def settle(self, orders: Sequence[Order]) -> Answer:
+        self.steps.append("settle")
+        return super().settle(orders)
+
+    def tend(self) -> bool:
+        self.steps.append("tend")
+        return super().tend()
+
+
+async def test_requests_get_their_ticks_while_a_long_journal_is_counted(database: Counted, tmp_path: Path) -> None:
+    dead = open_journal(tmp_path / "journal", "r0")
+    for _ in range(2000):
+        dead.append(request(1, replica="r0"))
+    dead.close()
+    ledger = Watched(database, tmp_path / "journal")
+    async with running(Bookkeeper(ledger, Allowance(), time.time, period_s=60)):
+        await until(lambda: spent(database) == 2000 * (1 + 10))
+        await until(lambda: len(ledger.steps) % 2 == 0)
+    assert len(ledger.steps) > 4
+    assert ledger.steps == ["settle", "tend"] * (len(ledger.steps) // 2)

@@ -41,6 +41,11 @@ def ledger(database: Database, folder: Path, replica: str = "r1") -> Ledger:
     return Ledger(database, folder, replica, lambda: NOW)
 
 
+def tend(mine: Ledger) -> None:
+    while mine.tend():
+        pass
+
+
 def num_requests(database: Database) -> int:
     with database.read() as connection:
         return sum(connection.execute(select(USAGE.c.requests)).scalars())
@@ -102,11 +107,11 @@ def test_what_a_dead_replica_left_is_counted_and_freed(database: Database, folde
     dead.append(request(100))
     alive.append(request(100, replica="r2"))
     survivor = ledger(database, folder, "r2")
-    survivor.tend()
+    tend(survivor)
     assert num_requests(database) == 0
     dead.close()
-    survivor.tend()
-    survivor.tend()
+    tend(survivor)
+    tend(survivor)
     assert num_requests(database) == 1
     with database.read() as connection:
         assert (
@@ -114,6 +119,24 @@ def test_what_a_dead_replica_left_is_counted_and_freed(database: Database, folde
         )
         assert connection.execute(select(LEASES)).all() == []
         assert connection.execute(select(REPLICAS.c.replica)).scalars().all() == ["r2"]
+
+
+def test_a_long_journal_of_a_dead_replica_is_counted_in_pieces(database: Database, folder: Path) -> None:
+    ledger(database, folder, "r1").settle([ORDER])
+    dead = open_journal(folder, "r1")
+    for _ in range(2000):
+        dead.append(request())
+    dead.close()
+    survivor, counted = ledger(database, folder, "r2"), [0]
+    while survivor.tend():
+        counted.append(num_requests(database))
+        with database.read() as connection:
+            assert connection.execute(select(LEASES)).all() != []
+    assert len(counted) > 2
+    assert counted == sorted(set(counted))
+    assert counted[-1] == 2000
+    with database.read() as connection:
+        assert connection.execute(select(LEASES)).all() == []
 
 
 def test_half_a_line_does_not_hold_up_what_follows(database: Database, folder: Path) -> None:
@@ -125,7 +148,7 @@ def test_half_a_line_does_not_hold_up_what_follows(database: Database, folder: P
     second = open_journal(folder, "r1")
     second.append(request())
     second.close()
-    ledger(database, folder, "r2").tend()
+    tend(ledger(database, folder, "r2"))
     assert num_requests(database) == 2
 
 

@@ -15,6 +15,7 @@ from deployments.state.projection import project
 from deployments.state.rollout_counts import collect, read_stats
 from deployments.state.rollout_rows import Cause, save
 from deployments.state.rollouts import Rollouts
+from models.errors import DeadlineExceededError, EngineError, ModelUnavailableError, error_code
 from models.types import VersionId
 from tests.unit.deployments.state.journals import NOW, open_journal, request
 
@@ -29,14 +30,18 @@ def rollouts(database: Database) -> Rollouts:
     return found
 
 
+def attempt(target: str = "smol@2", outcome: str = "ok", rollout: str | None = "smol") -> Attempt:
+    return Attempt(target, outcome, 5.0, rollout)
+
+
 def answered(version: str, *failed: str, **fields: object) -> RequestRecord:
     """One that ``version`` answered, after these failed."""
-    attempts = (*(Attempt(target, "EngineError", 1.0) for target in failed), Attempt(f"smol@{version}", "ok", 5.0))
+    attempts = (*(attempt(target, "engine") for target in failed), attempt(f"smol@{version}"))
     return request(**{"version": version, "attempts": attempts, "total_ms": 10.0, **fields})  # type: ignore[arg-type]
 
 
 def unanswered(ended: str, **fields: object) -> RequestRecord:
-    attempts = (Attempt("smol@2", ended, 1.0),)
+    attempts = (attempt(outcome=ended),)
     return request(**{"version": None, "model": None, "attempts": attempts, **fields})  # type: ignore[arg-type]
 
 
@@ -70,14 +75,25 @@ def test_a_retry_that_helped_hides_no_failure(database: Database, rollouts: Roll
     assert [each.latencies[Measure.TOTAL].total for each in (found.old, found.new)] == [0, 0]
 
 
-@pytest.mark.parametrize("ended", ["EngineError", "ModelUnavailableError", "DeadlineExceededError", "KeyError"])
-def test_what_a_version_fails_at_counts_against_it(database: Database, rollouts: Rollouts, ended: str) -> None:
-    found = counted(database, rollouts, unanswered(ended, outcome=Outcome.FAILED))
+@pytest.mark.parametrize("error", [EngineError, ModelUnavailableError, DeadlineExceededError, KeyError])
+def test_what_a_version_fails_at_counts_against_it(
+    database: Database, rollouts: Rollouts, error: type[Exception]
+) -> None:
+    found = counted(database, rollouts, unanswered(error_code(error("no luck")), outcome=Outcome.FAILED))
     assert found.new.attempts == Trials(1, 1)
 
 
 @pytest.mark.parametrize(
-    "ended", ["cancelled", "InvalidRequestError", "ContextLengthError", "OverloadedError", "QuotaExceededError"]
+    "ended",
+    [
+        "cancelled",
+        "invalid_request",
+        "context_length",
+        "unsupported_option",
+        "wrong_task",
+        "overloaded",
+        "quota_exceeded",
+    ],
 )
 def test_what_is_not_its_doing_does_not_count(database: Database, rollouts: Rollouts, ended: str) -> None:
     found = counted(database, rollouts, unanswered(ended, outcome=Outcome.REFUSED))
@@ -91,7 +107,7 @@ def test_a_stream_that_breaks_off_is_a_failure_and_has_no_latency(database: Data
 
 
 def test_of_several_prompts_only_the_one_that_failed_did(database: Database, rollouts: Rollouts) -> None:
-    attempts = (*[Attempt("smol@2", "ok", 1.0)] * 7, Attempt("smol@2", "EngineError", 1.0))
+    attempts = (*[attempt()] * 7, attempt(outcome="engine"))
     found = counted(database, rollouts, answered("2", attempts=attempts, outcome=Outcome.FAILED))
     assert found.new.attempts == Trials(1, 8)
     broke_off = answered("2", attempts=attempts[:7], outcome=Outcome.FAILED)
@@ -109,11 +125,18 @@ def test_what_chance_did_not_send_there_is_not_compared(database: Database, roll
         database,
         rollouts,
         answered("2", shadow_of="r-1"),
-        answered("2", asked="smol@2"),
+        answered("2", attempts=(attempt(rollout=None),)),
+        answered("2", attempts=(attempt(rollout="chat"),)),
         answered("2", time=datetime.fromtimestamp(NOW - 2, UTC)),
         answered("3"),
     )
     assert (found.old.attempts, found.new.attempts) == (Trials(0, 0), Trials(0, 0))
+
+
+def test_a_fallback_to_a_named_version_is_no_trial_of_it(database: Database, rollouts: Rollouts) -> None:
+    attempts = (attempt("smol@1", "engine"), attempt("smol@2", rollout=None))
+    found = counted(database, rollouts, answered("2", attempts=attempts))
+    assert (found.old.attempts, found.new.attempts) == (Trials(1, 1), Trials(0, 0))
 
 
 def test_a_new_step_counts_anew_and_the_last_compares_with_the_one_before(

@@ -61,7 +61,7 @@ def up(_: VersionId) -> bool:
 
 
 def answered(time: float, version: str, outcome: str = "ok") -> RequestRecord:
-    attempts = (Attempt(f"smol@{version}", outcome, 1.0),)
+    attempts = (Attempt(f"smol@{version}", outcome, 1.0, "smol"),)
     ended = Outcome.OK if outcome == "ok" else Outcome.FAILED
     return request(version=version, time=datetime.fromtimestamp(time, UTC), attempts=attempts, outcome=ended)
 
@@ -85,6 +85,7 @@ def test_a_rollout_is_as_it_was_started(started: Rollouts) -> None:
 
 def test_nothing_in_force_says_nothing(rollouts: Rollouts) -> None:
     assert (rollouts.tick(up), rollouts.current(), rollouts.history("smol")) == ({}, (), [])
+    assert rollouts.weights() == {}
 
 
 def test_a_good_version_takes_over_by_itself(database: Database, started: Rollouts, clock: Clock) -> None:
@@ -92,9 +93,9 @@ def test_a_good_version_takes_over_by_itself(database: Database, started: Rollou
     clock.now += 59
     assert started.tick(up) == {"smol": {OLD: 95, NEW: 5}}
     clock.now += 1
-    assert started.tick(up) == {"smol": {NEW: 100}}
+    assert started.tick(up) == {"smol": {OLD: 0, NEW: 100}}
     clock.now += 1000
-    assert started.tick(up) == {"smol": {NEW: 100}}
+    assert started.tick(up) == {"smol": {OLD: 0, NEW: 100}}
     assert started.find("smol").state is RolloutState.RUNNING  # no requests in this step yet
     serve(database, NOW + 70, 10, ("2", "ok"))
     assert started.tick(up) == {"smol": {NEW: 100}}
@@ -104,7 +105,7 @@ def test_a_good_version_takes_over_by_itself(database: Database, started: Rollou
 
 def test_a_bad_version_goes_back_and_the_history_has_the_numbers(database: Database, started: Rollouts) -> None:
     serve(database, NOW, 200, ("1", "ok"))
-    serve(database, NOW, 10, ("2", "EngineError"))
+    serve(database, NOW, 10, ("2", "engine"))
     assert started.tick(up) == {"smol": {OLD: 100}}
     ((rollout, (_, event)),) = started.history("smol")
     assert (rollout.state, rollout.in_force) == (RolloutState.ROLLED_BACK, True)
@@ -114,12 +115,49 @@ def test_a_bad_version_goes_back_and_the_history_has_the_numbers(database: Datab
 
 
 def test_it_stays_where_it_is_without_an_old_version(database: Database, started: Rollouts) -> None:
-    serve(database, NOW, 20, ("2", "EngineError"))
+    serve(database, NOW, 20, ("2", "engine"))
     assert started.tick(lambda version: version == NEW) == {"smol": {OLD: 95, NEW: 5}}
     assert started.find("smol").state is RolloutState.PAUSED
     assert started.tick(lambda version: version == NEW) == {"smol": {OLD: 95, NEW: 5}}
     assert actions(started) == ["start", "pause"]
     assert started.tick(up) == {"smol": {OLD: 100}}
+
+
+def only_old(version: VersionId) -> bool:
+    return version == OLD
+
+
+def none(_: VersionId) -> bool:
+    """As a router sees it that knows nothing yet."""
+    return False
+
+
+def test_a_new_version_that_is_gone_goes_back_without_a_request(
+    database: Database, started: Rollouts, clock: Clock
+) -> None:
+    serve(database, NOW, 20, ("1", "ok"), ("2", "ok"))
+    clock.now += 60
+    started.tick(up)
+    assert started.find("smol").is_last_step
+    started.tick(only_old)
+    clock.now += 20
+    restarted = Rollouts(database, clock)
+    restarted.tick(none)
+    assert restarted.find("smol").state is RolloutState.RUNNING
+    clock.now += 10
+    restarted.tick(none)
+    assert restarted.find("smol").state is RolloutState.RUNNING
+    assert restarted.tick(only_old) == {"smol": {OLD: 100}}
+    ((_, events),) = restarted.history("smol")
+    assert (events[-1].action, events[-1].why) == (RolloutAction.ROLL_BACK, "smol@2 has not been up for 30 s")
+
+
+def test_a_new_version_that_comes_back_in_time_stays(started: Rollouts, clock: Clock) -> None:
+    for _ in range(3):
+        started.tick(only_old)
+        clock.now += 20
+        started.tick(up)
+    assert (started.find("smol").down_since, actions(started)) == (None, ["start"])
 
 
 def test_what_people_do_is_noted_with_the_change(database: Database, started: Rollouts, clock: Clock) -> None:
@@ -193,7 +231,7 @@ def test_many_replicas_take_one_step(database: Database, started: Rollouts, cloc
         weights = [
             each.result() for each in [threads.submit(Rollouts(database, clock).tick, up) for _ in range(24)]
         ]
-    assert weights.count({"smol": {NEW: 100}}) == 24
+    assert weights.count({"smol": {OLD: 0, NEW: 100}}) == 24
     assert actions(started) == ["start", "advance"]
 
 
@@ -231,7 +269,7 @@ def _do_something(database: Database, replicas: list[Rollouts], clock: Clock, da
         case "time":
             clock.now += data.draw(st.sampled_from([0.5, 10]))
         case "requests":
-            outcome = data.draw(st.sampled_from(["ok", "ok", "EngineError"]))
+            outcome = data.draw(st.sampled_from(["ok", "ok", "engine"]))
             serve(database, clock.now, 5, ("1", "ok"), ("2", outcome))
         case "tick":
             for replica in replicas:

@@ -92,6 +92,38 @@ def test_without_tools_a_call_is_text() -> None:
     assert (only.text, only.tool_calls, only.finish_reason) == (CALL, (), FinishReason.STOP)
 
 
+def test_a_stop_string_is_looked_for_in_what_is_said_alone() -> None:
+    ids = [*TOKENIZER.encode(f"Well. {CALL}").ids, EOS_ID]
+    for cuts in ([], list(range(1, len(ids)))):
+        for stop in ("\n", "sea", "_call", " <tool"):
+            chunks = chunks_of(ids, cuts, tools=TOOLS, stop=stop)
+            assert "".join(chunk.text for chunk in chunks) == "Well. "
+            assert "".join(part.arguments for chunk in chunks for part in chunk.tool_calls) == '{"at": "sea"}'
+            assert (chunks[-1].finish_reason, chunks[-1].stop_string) == (FinishReason.TOOL_CALLS, None)
+            assert chunks[-1].usage == Usage(NUM_PROMPT_TOKENS, len(ids))
+
+
+def test_what_may_have_begun_a_stop_string_is_said_before_a_call() -> None:
+    ids = [*TOKENIZER.encode(f"Well. {CALL}").ids, EOS_ID]
+    chunks = chunks_of(ids, list(range(1, len(ids))), tools=TOOLS, stop=". And")
+    first_call = next(index for index, chunk in enumerate(chunks) if chunk.tool_calls)
+    assert "".join(chunk.text for chunk in chunks[: first_call + 1]) == "Well. "
+
+
+def test_after_a_stop_string_nothing_is_called() -> None:
+    ids = [*TOKENIZER.encode(f"Well. {CALL}").ids, EOS_ID]
+    (only,) = chunks_of(ids, [], tools=TOOLS, stop=".")
+    assert (only.text, only.tool_calls) == ("Well", ())
+    assert (only.finish_reason, only.stop_string) == (FinishReason.STOP, ".")
+    assert only.usage == Usage(NUM_PROMPT_TOKENS, len(ids))
+
+
+def test_a_stop_string_is_found_in_what_may_have_begun_a_call() -> None:
+    ids = [*TOKENIZER.encode("5 <").ids, EOS_ID]
+    (only,) = chunks_of(ids, [], tools=TOOLS, stop="<")
+    assert (only.text, only.stop_string, only.finish_reason) == ("5 ", "<", FinishReason.STOP)
+
+
 def test_a_stop_string_is_named() -> None:
     ids = TOKENIZER.encode("one, two").ids
     (only,) = chunks_of(ids, [], stop=",")

@@ -89,7 +89,7 @@ SCALARS: Sequence[dict[str, object]] = (
     {"type": "boolean"},
     {"enum": ["a", "b", 3]},
     {"type": "string", "pattern": "^[ab]{2,4}$"},
-    {"type": "string", "format": "date"},
+    {"type": "string", "format": "uuid"},
 )
 
 

@@ -13,7 +13,6 @@ from transformers.generation.continuous_batching.requests import RequestState
 
 from models.engines.grammar import GrammarCompiler
 from models.engines.tool_calls import ToolCallReader, tool_grammar, written
-from models.errors import InvalidRequestError
 from models.tools import ToolCall, ToolCallPiece, ToolFunction, Tools
 from tests.unit.models.engines import tokenizers_for_tests
 
@@ -89,13 +88,6 @@ def test_several_calls_are_made_only_in_parallel(tokenizer: Tokenizer, required:
     several = f"{AT_SEA}\n{ONE}\n{AT_SEA}"
     assert accepts(tokenizer, Tools((DEPTH, ADD), required=required), several)
     assert not accepts(tokenizer, Tools((DEPTH, ADD), required=required, parallel=False), several)
-
-
-def test_a_schema_that_is_none_names_its_function() -> None:
-    tools = Tools((DEPTH, ToolFunction("bad", "[]")))
-    with pytest.raises(InvalidRequestError, match="bad") as caught:
-        tool_grammar(tools, tokenizers_for_tests.byte_level())
-    assert caught.value.param == "tools[1].function.parameters"
 
 
 def read(pieces: Sequence[str]) -> tuple[str, list[tuple[str, str]], int]:

@@ -68,7 +68,7 @@ def test_a_stream_is_these_events(client: Anthropic, http: httpx.Client) -> None
     data = [json.loads(line.removeprefix("data: ")) for _, line in events]
     assert [name.removeprefix("event: ") for name, _ in events] == [event["type"] for event in data]
     types = [event["type"] for event in data]
-    assert types[:3] == ["message_start", "content_block_start", "ping"]
+    assert types[:3] == ["message_start", "ping", "content_block_start"]
     assert types[3:-3] == ["content_block_delta"] * 3
     assert types[-3:] == ["content_block_stop", "message_delta", "message_stop"]
     assert data[0]["message"]["usage"] == {"input_tokens": 3, "output_tokens": 0}
@@ -143,9 +143,11 @@ def test_a_schema_becomes_a_grammar(client: Anthropic, dataplane: FakeDataPlane)
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "user", "content": []}]}, "messages[0].content"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role"),
-        ({"messages": [{"role": "user", "content": [{"type": "image", "source": {}}]}]}, "'text', not \"image\""),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image", "source": {}}]}]},
+            "'tool_result', not \"image\"",
+        ),
         ({"messages": [HELLO, {"role": "assistant", "content": "("}]}, "prefill is not supported"),
-        ({"tools": [{"name": "f", "input_schema": {}}]}, "tools"),
         ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "thinking"),
         ({"output_config": {"effort": "max"}}, "output_config.effort"),
         ({"stop": "x"}, "unknown field stop"),

@@ -8,6 +8,7 @@ import pytest
 from deployments.api.http.generation import Order, collect, running
 from deployments.dataplane.call import Call
 from deployments.dataplane.streams import GenerationStream
+from deployments.routing.states import ModelState
 from models.errors import EngineError
 from models.types import FinishReason, GenerationChunk, GenerationRequest, SamplingParams, Usage, VersionId
 from tests.unit.deployments.api.fake import FakeDataPlane
@@ -68,6 +69,9 @@ async def test_several_prompts_are_pinned_to_one_version() -> None:
     class Recording(FakeDataPlane):
         models: tuple[str, ...] = ()
 
+        async def choose(self, model: str, call: Call) -> ModelState:
+            return ModelState(VersionId(model, "1"), True, "ready")
+
         async def generate(self, model: str, request: GenerationRequest, call: Call) -> GenerationStream:
             self.models += (model,)
             return await super().generate(model, request, call)
@@ -75,4 +79,4 @@ async def test_several_prompts_are_pinned_to_one_version() -> None:
     dataplane = Recording()
     results = await collect(dataplane, order("a", "b c"), Call.start("r", 5))
     assert [result.text for result in results] == ["a ", "b c "]
-    assert dataplane.models == ("echo@2", "echo@2")
+    assert dataplane.models == ("echo@1", "echo@1")

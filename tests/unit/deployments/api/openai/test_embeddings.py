@@ -8,6 +8,10 @@ import openai
 import pytest
 from openai import OpenAI
 
+from deployments.api.openai.embeddings import EmbeddingEndpoint
+from models.types import VersionId
+from tests.unit.deployments.planes import a_call, make_rig
+
 
 def test_floats_and_base64_are_the_same_numbers(client: OpenAI, http: httpx.Client) -> None:
     texts = ["abba", "dad", ""]
@@ -38,6 +42,13 @@ def test_dimensions_pass_when_they_are_the_models_own(client: OpenAI) -> None:
     with pytest.raises(openai.BadRequestError, match="vectors of mini@1 have 4 dimensions") as caught:
         client.embeddings.create(model="mini", input="a", dimensions=2)
     assert caught.value.param == "dimensions"
+
+
+async def test_dimensions_leave_the_choice_of_the_version_to_a_rollout() -> None:
+    rig = await make_rig("m@1", "m@2")
+    rig.traffic.rollouts = {"m": {VersionId("m", "1"): 50, VersionId("m", "2"): 50}}
+    endpoint = EmbeddingEndpoint(rig.plane)
+    assert {await endpoint._with_dimensions("m", 4, a_call()) for _ in range(50)} == {"m@1", "m@2"}
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,15 @@ def test_a_choice_is_passed_on(
     assert (tools.required, tools.parallel) == (required, parallel)
 
 
+@pytest.mark.parametrize("schema", [{}, {"properties": SCHEMA["properties"]}])
+def test_parameters_without_a_type_are_an_object(
+    http: httpx.Client, dataplane: FakeDataPlane, schema: dict[str, object]
+) -> None:
+    tools = told(http, dataplane, tools=[{"type": "function", "function": {"name": "f", "parameters": schema}}])
+    assert tools is not None
+    assert json.loads(tools.functions[0].parameters) == {"type": "object", **schema}
+
+
 @pytest.mark.parametrize(
     "fields",
     [{}, {"tools": []}, {"tools": None, "tool_choice": "auto"}, {"tools": [COUNT], "tool_choice": "none"}],
@@ -131,6 +140,13 @@ def test_calls_and_results_can_be_sent_back(client: OpenAI, dataplane: FakeDataP
 
 
 CALLED = {"id": "1", "type": "function", "function": {"name": "count", "arguments": "{}"}}
+DEEP = '{"a": ' * 5000
+
+
+def made(arguments: str) -> dict[str, object]:
+    """A turn with a call."""
+    function = {"name": "count", "arguments": arguments}
+    return {"role": "assistant", "tool_calls": [{**CALLED, "function": function}]}
 
 
 @pytest.mark.parametrize(
@@ -139,6 +155,12 @@ CALLED = {"id": "1", "type": "function", "function": {"name": "count", "argument
         ({"tools": [{"type": "function"}]}, "tools[0].function", "required"),
         ({"tools": [{"type": "custom", "custom": {}}]}, "tools[0].type", "'function'"),
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name", "pattern"),
+        ({"tools": [{"type": "function", "function": {"name": "n" * 65}}]}, "tools[0].function.name", "pattern"),
+        (
+            {"tools": [STOP, {"type": "function", "function": {"name": "x", "parameters": {"type": "string"}}}]},
+            "tools[1].function.parameters",
+            '"type": "object"',
+        ),
         ({"tools": [COUNT, COUNT]}, "tools", "two tools are called 'count'"),
         ({"tools": [STOP] * 129}, "tools", "at most 128"),
         ({"tool_choice": "required"}, "tool_choice", "not among the tools"),
@@ -160,18 +182,9 @@ CALLED = {"id": "1", "type": "function", "function": {"name": "count", "argument
         ({"messages": [HELLO, {**HELLO, "tool_calls": [CALLED]}]}, "messages[1].tool_calls", "assistant"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id", "has to have it"),
         ({"messages": [{**HELLO, "tool_call_id": "1"}]}, "messages[0].tool_call_id", "role tool"),
-        (
-            {
-                "messages": [
-                    {
-                        "role": "assistant",
-                        "tool_calls": [{**CALLED, "function": {"name": "count", "arguments": "[]"}}],
-                    }
-                ]
-            },
-            "messages[0].tool_calls[0].function.arguments",
-            "JSON object",
-        ),
+        ({"messages": [made("[]")]}, "messages[0].tool_calls[0].function.arguments", "JSON object"),
+        ({"messages": [made("{")]}, "messages[0].tool_calls[0].function.arguments", "EOF while parsing"),
+        ({"messages": [made(DEEP)]}, "messages[0].tool_calls[0].function.arguments", "recursion limit"),
     ],
 )
 def test_what_is_wrong_is_named(http: httpx.Client, fields: dict[str, object], param: str, said: str) -> None:

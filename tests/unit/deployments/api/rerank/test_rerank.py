@@ -50,10 +50,19 @@ def test_what_is_wrong_is_named(http: httpx.Client, options: dict[str, object], 
     assert (response.status_code, response.json()["error"]["param"]) == (400, param)
 
 
-def test_a_document_that_is_no_text_is_named(http: httpx.Client) -> None:
-    response = rerank(http, documents=["x", {"title": "y"}])
-    assert response.status_code == 400
-    assert response.json()["error"]["param"].startswith("documents[1]")
+@pytest.mark.parametrize(
+    ("document", "param", "said"),
+    [
+        ({"title": "y"}, "documents[1].text", "is required"),
+        ({"text": "y", "title": "y"}, "documents[1].title", "unknown field documents[1].title"),
+        ({"text": 5}, "documents[1].text", "valid string"),
+        (5, "documents[1]", 'a string, or an object with a "text"'),
+    ],
+)
+def test_a_document_that_is_no_text_is_named(http: httpx.Client, document: object, param: str, said: str) -> None:
+    response = rerank(http, documents=["x", document])
+    assert (response.status_code, response.json()["error"]["param"]) == (400, param)
+    assert said in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("model", ["echo", "adder"])
