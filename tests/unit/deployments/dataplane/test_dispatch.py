@@ -260,6 +260,18 @@ async def test_a_call_that_asks_several_things_has_one_version_as_others_do() ->
         await rig.plane.choose("m", a_call(caller=Caller("k", "t", models=("n",))))
 
 
+async def test_a_key_for_a_route_may_ask_several_things_of_the_version_that_the_route_chose() -> None:
+    rig = await make_rig("m@1", "n@1", policy={"routes": {"front": {"targets": {"m@1": 1}}}})
+    rig.answer("m@1")
+    call = a_call(caller=Caller("k", "t", models=("front",)))
+    chosen = await rig.plane.choose("front", call)
+    assert (await rig.plane.embed(str(chosen.id), EmbeddingRequest(("hello",)), call))[0] == chosen.id
+    with pytest.raises(PermissionDeniedError):
+        await rig.plane.embed(
+            "m@1", EmbeddingRequest(("hello",)), a_call(caller=Caller("k", "t", models=("front",)))
+        )
+
+
 async def test_prompts_and_answers_are_kept_where_the_route_asks_for_it() -> None:
     policy = {"routes": {"m": {"log_text": True, "retries": QUICKLY}, "n": {}}}
     rig = await make_rig("m@1", "n@1", policy=policy)
