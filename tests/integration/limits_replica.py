@@ -1,6 +1,7 @@
 """One router replica as far as limits go: run as a process, as many of them as a test wants.
 
-It lets requests in without end for as long as anyone is let in, and prints what they did as JSON.
+It says when it is ready and waits for a line. Then it lets requests in without end for as long as anyone is let
+in, and prints what they did as JSON.
 """
 
 from __future__ import annotations
@@ -118,6 +119,8 @@ class Replica:
 def main() -> None:
     url, folder, name, load = sys.argv[1:]
     with Database.open(url) as database:
+        print("ready", flush=True)  # noqa: T201
+        sys.stdin.readline()
         report = asyncio.run(Replica(database, Path(folder), name, Load(**json.loads(load))).run())
     print(json.dumps(asdict(report)))  # noqa: T201
 

@@ -47,13 +47,26 @@ def folder(tmp_path: Path) -> Path:
 
 
 def start(url: str, folder: Path, load: Load) -> list[subprocess.Popen[str]]:
+    """All at the same moment: one that comes late finds nothing left."""
     command = [sys.executable, "-W", "error", "-m", "tests.integration.limits_replica", url, str(folder)]
-    return [
+    processes = [
         subprocess.Popen(
-            [*command, f"r{number}", json.dumps(asdict(load))], cwd=ROOT, stdout=subprocess.PIPE, text=True
+            [*command, f"r{number}", json.dumps(asdict(load))],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for number in range(NUM_REPLICAS)
     ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    return processes
 
 
 def finish(process: subprocess.Popen[str]) -> Report:
