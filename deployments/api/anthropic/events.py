@@ -20,8 +20,8 @@ from deployments.api.anthropic.replies import (
     usage,
 )
 from deployments.api.http.errors import Problem
+from deployments.api.http.event import event
 from deployments.api.http.generation import Piece
-from deployments.api.http.sse import event
 from models.tools import ToolCallPiece
 from models.types import GenerationChunk
 

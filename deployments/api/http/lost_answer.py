@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from http import HTTPStatus
 
-from pydantic_core import to_json
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deployments.api.http.errors import ErrorFormat, Problem, report, respond
+from deployments.api.http.errors import ErrorFormat, report, respond
+from deployments.api.http.event import event
+from deployments.dataplane.headers import REQUEST_ID_HEADER
 from models.errors import DeadlineExceededError, ModelUnavailableError, OverloadedError, StowageError
 
 _EVENTS = "text/event-stream"
@@ -18,7 +19,6 @@ _SERVES_OWN = "text/plain"
 
 _MAX_MESSAGE_CHARS = 500
 _LOST = "the router replica that had this request has ended before its answer was complete"
-_REMEDY = "send it again"
 
 
 class LostAnswerMiddleware:
@@ -43,14 +43,12 @@ class LostAnswerMiddleware:
         error = answer.missing()
         if error is None or not self._is_for_router():
             return None
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        error_format = self._format_of(path)
-        problem = report(error, Headers(scope=scope).get("x-request-id", ""))
+        error_format = self._format_of(scope["path"].removeprefix(scope.get("root_path", "")))
+        problem = report(error, Headers(scope=scope).get(REQUEST_ID_HEADER, ""))
         if not answer.has_begun:
             return await respond(problem, error_format)(scope, receive, send)
-        return await send(
-            {"type": "http.response.body", "body": _event(problem, error_format), "more_body": False}
-        )
+        last = event(error_format.body(problem), error_format.event)
+        return await send({"type": "http.response.body", "body": last, "more_body": False})
 
 
 class _Answer:
@@ -81,21 +79,16 @@ class _Answer:
             return _own_error(self._status, b"".join(self._kept).decode(errors="replace"))
         if self.has_begun and (self._is_whole or not self._is_stream):
             return None  # of half a body that is no stream the connection's end tells
-        return ModelUnavailableError(f"{_LOST} ({_REMEDY})", retry_after_s=1)
+        return ModelUnavailableError(_LOST, remedy="send it again", retry_after_s=1)
 
     def _begin(self, message: Message) -> None:
         self._status = message["status"]
-        kind = _content_type(message)
+        kind = Headers(raw=message["headers"]).get("content-type", "")
         if self._status >= HTTPStatus.BAD_REQUEST and kind.startswith(_SERVES_OWN) and self._is_for_router():
             self._kept = []
             return
         self.has_begun = True
         self._is_stream = kind.startswith(_EVENTS)
-
-
-def _content_type(message: Message) -> str:
-    headers: Mapping[bytes, bytes] = {name.lower(): value for name, value in message.get("headers", ())}
-    return headers.get(b"content-type", b"").decode("latin-1")
 
 
 def _own_error(status: int, text: str) -> StowageError:
@@ -106,8 +99,3 @@ def _own_error(status: int, text: str) -> StowageError:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return OverloadedError(said, retry_after_s=1)
     return ModelUnavailableError(said, retry_after_s=1)
-
-
-def _event(problem: Problem, error_format: ErrorFormat) -> bytes:
-    named = b"" if error_format.event is None else b"event: " + error_format.event.encode() + b"\n"
-    return named + b"data: " + to_json(error_format.body(problem)) + b"\n\n"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
-from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
 from deployments.api.http.errors import Problem, report
@@ -111,9 +110,3 @@ class _Output:
     async def _send_comments(self) -> None:
         while (comment := await self._comments.get()) is not None:
             await self.send(comment)
-
-
-def event(data: Mapping[str, object], name: str | None = None) -> bytes:
-    """One event that carries a JSON object; some protocols name their events."""
-    named = b"" if name is None else b"event: " + name.encode() + b"\n"
-    return named + b"data: " + to_json(data) + b"\n\n"

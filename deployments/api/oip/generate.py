@@ -12,10 +12,11 @@ from typing_extensions import TypedDict
 
 from deployments.api.http.call import call_of
 from deployments.api.http.errors import Problem
+from deployments.api.http.event import event
 from deployments.api.http.generation import Order, Piece, collect
 from deployments.api.http.parsing import WireModel, parse
 from deployments.api.http.sampling import SamplingFields
-from deployments.api.http.sse import EventStream, event
+from deployments.api.http.sse import EventStream
 from deployments.api.oip.errors import error_body
 from deployments.api.oip.target import target
 from deployments.dataplane.operations import DataPlane

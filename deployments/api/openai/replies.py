@@ -11,8 +11,8 @@ from typing import Generic, NotRequired, TypeVar
 from typing_extensions import TypedDict
 
 from deployments.api.http.errors import Problem
+from deployments.api.http.event import event
 from deployments.api.http.generation import Generated, Piece
-from deployments.api.http.sse import event
 from deployments.api.openai.errors import error_body
 from models.types import GenerationChunk
 

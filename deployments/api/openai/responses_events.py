@@ -9,8 +9,8 @@ from typing import Literal
 from typing_extensions import TypedDict
 
 from deployments.api.http.errors import Problem
+from deployments.api.http.event import event
 from deployments.api.http.generation import Piece
-from deployments.api.http.sse import event
 from deployments.api.openai.responses_reply import (
     Draft,
     OutputMessage,

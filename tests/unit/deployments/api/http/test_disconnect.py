@@ -8,9 +8,10 @@ import time
 
 import httpx
 import pytest
-from starlette.types import Message, Scope
+from starlette.types import Message
 
 from deployments.api.app import build_app
+from tests.unit.deployments.api.asgi import post_scope
 from tests.unit.deployments.api.fake import FakeDataPlane
 from tests.unit.deployments.api.live import SETTINGS, wait_until
 
@@ -87,14 +88,7 @@ class Connection:
     """The server's side of one request, in this event loop."""
 
     def __init__(self, path: str, content: dict[str, object], whole: bool = True) -> None:
-        self.scope: Scope = {
-            "type": "http",
-            "method": "POST",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": b"",
-            "headers": [],
-        }
+        self.scope = post_scope(path)
         self.sent: list[Message] = []
         self._incoming: asyncio.Queue[Message] = asyncio.Queue()
         self._incoming.put_nowait(

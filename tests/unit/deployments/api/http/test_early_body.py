@@ -11,6 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from deployments.api.app import build_app
 from deployments.api.http.early_body import EarlyBodyMiddleware, take_early_body
+from tests.unit.deployments.api.asgi import post_scope
 from tests.unit.deployments.api.fake import FakeDataPlane
 from tests.unit.deployments.api.live import SETTINGS
 
@@ -113,15 +114,6 @@ async def test_the_router_answers_a_request_whose_body_is_in_its_scope(is_cancel
         sent.append(message)
 
     app = build_app(FakeDataPlane(), replace(SETTINGS, is_cancelled=is_cancelled))
-    path = "/v1/chat/completions"
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "headers": [],
-    }
-    await EarlyBodyMiddleware(app, lambda: True)(scope, receive, send)
+    await EarlyBodyMiddleware(app, lambda: True)(post_scope("/v1/chat/completions"), receive, send)
     assert sent[0]["status"] == 200
     assert "hello" in json.loads(sent[1]["body"])["choices"][0]["message"]["content"]
