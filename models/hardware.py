@@ -11,6 +11,8 @@ from typing import Literal
 RAY_MEMORY_SHARE = 0.7
 # Of a made-up node whose CPUs nobody gave: so many that they never decide. Finite, as JSON and counting want it.
 UNBOUNDED_CPUS = 1e6
+# What waits for files of which it does not know how far they are waits as long as this takes.
+SLOW_DISK_BYTES_PER_S = 50e6
 
 DeviceKind = Literal["cpu", "cuda"]
 

@@ -15,16 +15,28 @@ MEMORY = "memory"
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Bytes that a model takes of a bar. ``replica`` is None for what its replicas on the node share."""
+    """Bytes that a model takes of a bar. ``replica`` is None for what its replicas on the node share, ``rank`` for
+    a replica that is no group."""
 
     model: str
     replica: int | None
     bytes: int
+    rank: int | None = None
+
+    @property
+    def name(self) -> str:
+        """As far as a picture has room for it."""
+        if self.model and self.replica is None:
+            return f"{self.model} (shared)"
+        return self.model if self.rank is None else f"{self.model} rank {self.rank}"
 
     def __str__(self) -> str:
         if not self.model:
             return "smaller ones together"
-        return f"{self.model} {'(shared)' if self.replica is None else f'replica {self.replica}'}"
+        if self.replica is None:
+            return self.name
+        rank = "" if self.rank is None else f" rank {self.rank}"
+        return f"{self.model} replica {self.replica}{rank}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,39 +97,48 @@ class NodeBars:
 def draw_bars(nodes: Sequence[Node], demands: Sequence[Demand], placement: Placement) -> tuple[NodeBars, ...]:
     """The bars of ``nodes``, in their order; the segments of each in the order of ``demands``.
 
-    What a CPU model's replicas share is a segment of its own where there are several on a node.
+    What a CPU model's replicas share is a segment of its own where there are several on a node. Each rank of a
+    group is one too.
     """
     placed = [(demand, slot) for demand in demands if (slot := placement.slots.get(demand.key))]
-    replicas = Counter((slot.node, demand.model) for demand, slot in placed)
+    sharing = Counter((slot.node, demand.model, demand.part) for demand, slot in placed)
     segments: dict[tuple[str, int | None], list[Segment]] = {}
     for demand, slot in placed:
-        for device in slot.devices:
-            segments.setdefault((slot.node, device), []).append(_own(demand, demand.device_bytes))
-        in_memory = segments.setdefault((slot.node, None), [])
-        in_memory.extend(_in_memory(demand, slot, in_memory, alone=replicas[slot.node, demand.model] == 1))
+        for device, rank in zip(slot.devices, _ranks(demand), strict=False):
+            segments.setdefault((slot.node, device), []).append(_own(demand, demand.device_bytes, rank))
+        here = (slot.node, demand.model, demand.part)
+        num_sharing = sharing.pop(here, 0)  # the first of them brings what they share
+        segments.setdefault((slot.node, None), []).extend(_in_memory(demand, slot, num_sharing))
     return tuple(
         NodeBars(
             node,
             tuple(_bars_of(node, segments)),
-            sum(slot.node == node.name for _, slot in placed),
+            len({demand.group for demand, slot in placed if slot.node == node.name}),
             sum(demand.num_cpus for demand, slot in placed if slot.node == node.name),
         )
         for node in nodes
     )
 
 
-def _in_memory(demand: Demand, slot: Slot, present: Sequence[Segment], *, alone: bool) -> Iterator[Segment]:
-    """What a replica adds to the memory of its node."""
-    num_bytes = demand.host_bytes + (0 if slot.devices else demand.device_bytes)
-    if alone:
-        num_bytes += demand.shared_bytes
-    elif demand.shared_bytes and not any(each.model == demand.model for each in present):
+def _in_memory(demand: Demand, slot: Slot, num_sharing: int) -> Iterator[Segment]:
+    """What a replica, or each rank of one, adds to the memory of its node."""
+    total = demand.host_bytes + (0 if slot.devices else demand.own_bytes)
+    if num_sharing == 1:
+        total += demand.shared_bytes
+    elif num_sharing and demand.shared_bytes:
         yield Segment(demand.model, None, demand.shared_bytes)
-    yield _own(demand, num_bytes)
+    for left, rank in zip(range(demand.num_ranks, 0, -1), _ranks(demand), strict=True):
+        yield _own(demand, total // left, rank)
+        total -= total // left
 
 
-def _own(demand: Demand, num_bytes: int) -> Segment:
-    return Segment(demand.model, demand.replica, num_bytes)
+def _ranks(demand: Demand) -> Sequence[int | None]:
+    """None for a replica that is no group."""
+    return demand.ranks if demand.num_ranks * demand.num_parts > 1 else (None,)
+
+
+def _own(demand: Demand, num_bytes: int, rank: int | None) -> Segment:
+    return Segment(demand.model, demand.replica, num_bytes, rank)
 
 
 def _bars_of(node: Node, segments: Mapping[tuple[str, int | None], Sequence[Segment]]) -> Iterator[Bar]:

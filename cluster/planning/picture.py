@@ -74,6 +74,5 @@ def _plain(bar: Bar, marks: Mapping[str, Mark], cells: int) -> Text:
 
 def _label(segment: Segment, mark: Mark, width: int) -> str:
     """The longest name of the segment that fits into ``width`` cells."""
-    shared = " (shared)" if segment.model and segment.replica is None else ""
-    candidates = (f" {mark.key} {segment.model}{shared} ", f" {mark.key} {segment.model} ", mark.key)
+    candidates = (f" {mark.key} {segment.name} ", f" {mark.key} {segment.model} ", mark.key)
     return next((text for text in candidates if cell_len(text) <= width), "")

@@ -16,7 +16,8 @@ _IN_PLACE = (Effect.RECONFIGURES, Effect.SCALES, Effect.STAYS)
 
 @dataclass(frozen=True, slots=True)
 class ApplicationDiff:
-    """What happens to one application. Places: one for each replica, None for one without; bytes: of all replicas.
+    """What happens to one application. Places: one for each replica, or stage of one, None for one without; bytes:
+    of all replicas.
 
     The router has neither places nor bytes.
     """
@@ -66,7 +67,7 @@ def diff_plans(
         name = change.name
         old_places, new_places = _places(old, name), _places(new, name)
         effect, reasons = change.effect, change.reasons
-        if effect in _IN_PLACE and (moved := list(_moves(old_places, new_places))):
+        if effect in _IN_PLACE and (moved := list(_moves(old_places, new_places, _num_parts(new, name)))):
             effect, reasons = Effect.MOVES, (*reasons, *moved)
         applications.append(
             ApplicationDiff(name, effect, reasons, old_places, new_places, before[name], after[name])
@@ -79,10 +80,14 @@ def _places(planned: ClusterPlan, name: str) -> tuple[Slot | None, ...]:
     return next((tuple(planned.places(each)) for each in found), ())
 
 
-def _moves(old: Sequence[Slot | None], new: Sequence[Slot | None]) -> Iterator[str]:
-    for replica, (before, after) in enumerate(zip(old, new, strict=False)):
+def _num_parts(planned: ClusterPlan, name: str) -> int:
+    return next((each.num_parts for each in planned.everything if each.name == name), 1)
+
+
+def _moves(old: Sequence[Slot | None], new: Sequence[Slot | None], num_parts: int) -> Iterator[str]:
+    for index, (before, after) in enumerate(zip(old, new, strict=False)):
         if before and after and before != after:
-            yield f"replica {replica} makes room on {before}"
+            yield f"replica {index // num_parts} makes room on {before}"
 
 
 def _model_bytes(nodes: Sequence[NodeBars]) -> Counter[str]:

@@ -2,60 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from cluster.planning.bars import NodeBars
 from cluster.planning.cluster_usage import Usage, gpu_usage, hourly_cost, memory_usage
+from cluster.planning.memory_report import MemoryReport, report_memory
+from cluster.planning.notes import plan_notes
 from cluster.planning.planned import ClusterPlan, PlannedModel, PlannedPool
 from models.manifest import Frozen
-from models.memory.plan import MemoryPlan
-from models.memory.terms import MemoryTerm
 from models.placement.slots import Slot
 
 
-class TermReport(Frozen):
-    """One summand of a model's memory."""
-
-    name: str
-    bytes: int
-    formula: str
-    shared: bool
-
-
-class LimitsReport(Frozen):
-    """What one replica can hold under its budget."""
-
-    max_model_len: int
-    max_num_seqs: int
-    max_batch_tokens: int
-    max_batch_size: int
-    page_size: int
-    num_kv_pages: int
-
-
 class PlaceReport(Frozen):
-    """Where one replica goes; ``node`` is null where there is no room for it."""
+    """Where these ranks of one replica go, each on one of ``devices``; ``node`` is null where there is no room."""
 
     replica: int
+    ranks: tuple[int, ...]
     node: str | None
     devices: tuple[int, ...] = ()
-
-
-class MemoryReport(Frozen):
-    """The memory of one replica, and what it asks of Ray for it (null when it can have no place)."""
-
-    engine: str
-    device: str
-    terms: tuple[TermReport, ...]
-    host_terms: tuple[TermReport, ...]
-    total_bytes: int
-    shared_bytes: int
-    host_bytes: int
-    budget_bytes: int
-    num_ranks: int
-    num_gpus: float | None
-    memory_bytes: int | None
-    limits: LimitsReport
 
 
 class ModelReport(Frozen):
@@ -68,7 +32,7 @@ class ModelReport(Frozen):
     num_replicas: int
     plan: MemoryReport | None
     places: tuple[PlaceReport, ...]
-    wakes_on: PlaceReport | None
+    wakes_on: tuple[PlaceReport, ...] | None
     problem: str | None
 
 
@@ -94,10 +58,12 @@ class PoolReport(Frozen):
 
 
 class SegmentReport(Frozen):
-    """Bytes of a model on a device; ``replica`` is null for what its replicas on the node share."""
+    """Bytes of a model on a device; ``replica`` is null for what its replicas on the node share, ``rank`` for a
+    replica that is no group."""
 
     model: str
     replica: int | None
+    rank: int | None
     bytes: int
 
 
@@ -143,6 +109,7 @@ class PlanReport(Frozen):
 
     fits: bool
     problems: tuple[str, ...]
+    notes: tuple[str, ...]
     models: tuple[ModelReport, ...]
     pools: tuple[PoolReport, ...]
     nodes: tuple[NodeReport, ...]
@@ -158,6 +125,7 @@ def report_plan(planned: ClusterPlan) -> PlanReport:
     return PlanReport(
         fits=not planned.problems,
         problems=tuple(planned.problems),
+        notes=tuple(plan_notes(planned)),
         models=tuple(_model(planned, model) for model in planned.models),
         pools=tuple(_pool(planned, pool) for pool in planned.pools),
         nodes=tuple(_node(each) for each in nodes),
@@ -169,35 +137,17 @@ def report_plan(planned: ClusterPlan) -> PlanReport:
 
 
 def _model(planned: ClusterPlan, model: PlannedModel) -> ModelReport:
-    args, slot = model.args, planned.waking.get(model.name)
+    args, waking = model.args, planned.waking.get(model.name)
     return ModelReport(
         model=args.model,
         version=args.version,
         min_replicas=model.model.replicas.low,
         max_replicas=model.model.replicas.high,
         num_replicas=model.num_replicas,
-        plan=_memory(model, model.plan) if model.plan else None,
-        places=tuple(_places(planned.places(model))),
-        wakes_on=slot and PlaceReport(replica=0, node=slot.node, devices=slot.devices),
+        plan=report_memory(model, model.plan) if model.plan else None,
+        places=tuple(_places(model, planned.places(model))),
+        wakes_on=tuple(_places(model, waking)) if waking else None,
         problem=model.problem,
-    )
-
-
-def _memory(model: PlannedModel, plan: MemoryPlan) -> MemoryReport:
-    reserved = model.reservation
-    return MemoryReport(
-        engine=plan.engine,
-        device=plan.device.name,
-        terms=tuple(map(_term, plan.terms)),
-        host_terms=tuple(map(_term, plan.host_terms)),
-        total_bytes=plan.total_bytes,
-        shared_bytes=plan.shared_bytes,
-        host_bytes=plan.host_bytes,
-        budget_bytes=plan.budget_bytes,
-        num_ranks=model.num_ranks,
-        num_gpus=reserved and reserved.num_gpus,
-        memory_bytes=reserved and reserved.memory_bytes,
-        limits=LimitsReport(**{name: getattr(plan, name) for name in LimitsReport.model_fields}),
     )
 
 
@@ -213,21 +163,21 @@ def _pool(planned: ClusterPlan, pool: PlannedPool) -> PoolReport:
             PooledModelReport(model=version.name, version=version.version, bytes=size)
             for version, size in sizes.items()
         ),
-        places=tuple(_places(planned.places(pool))),
+        places=tuple(_places(pool, planned.places(pool))),
         problem=pool.problem,
     )
 
 
-def _term(term: MemoryTerm) -> TermReport:
-    return TermReport(name=term.name, bytes=term.bytes, formula=term.formula, shared=term.shared)
-
-
-def _places(slots: list[Slot | None]) -> Iterator[PlaceReport]:
-    for replica, slot in enumerate(slots):
+def _places(each: PlannedModel | PlannedPool, slots: Sequence[Slot | None]) -> Iterator[PlaceReport]:
+    """Each replica has one for each of its stages."""
+    num_ranks = each.num_ranks // each.num_parts
+    for index, slot in enumerate(slots):
+        replica, part = divmod(index, each.num_parts)
+        ranks = tuple(range(part * num_ranks, (part + 1) * num_ranks))
         if slot is None:
-            yield PlaceReport(replica=replica, node=None)
+            yield PlaceReport(replica=replica, ranks=ranks, node=None)
         else:
-            yield PlaceReport(replica=replica, node=slot.node, devices=slot.devices)
+            yield PlaceReport(replica=replica, ranks=ranks, node=slot.node, devices=slot.devices)
 
 
 def _node(each: NodeBars) -> NodeReport:
@@ -239,7 +189,7 @@ def _node(each: NodeBars) -> NodeReport:
             capacity_bytes=bar.capacity_bytes,
             used_bytes=bar.used_bytes,
             segments=tuple(
-                SegmentReport(model=segment.model, replica=segment.replica, bytes=segment.bytes)
+                SegmentReport(model=segment.model, replica=segment.replica, rank=segment.rank, bytes=segment.bytes)
                 for segment in bar.segments
             ),
         )

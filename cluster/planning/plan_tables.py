@@ -14,8 +14,8 @@ from cluster.planning.palette import Mark
 from cluster.planning.planned import ClusterPlan, PlannedModel, PlannedPool
 from cluster.terminal.render import make_table
 from deployments.reservation import Reservation
+from models.memory.group_plan import RankPlan
 from models.memory.plan import MemoryPlan, format_bytes
-from models.memory.terms import MemoryTerm
 from models.placement.slots import CPU, Slot
 
 _NOTHING = "-"
@@ -44,23 +44,34 @@ def _key(mark: Mark) -> Text:
 
 
 def _terms_table(planned: ClusterPlan) -> Table:
-    plans = [model.plan for model in planned.models if model.plan]
+    plans = [plan for model in planned.models for plan in _processes(model)]
     terms = list(dict.fromkeys(term.name for plan in plans for term in plan.terms))
     beside = ["node memory"] if any(plan.host_terms for plan in plans) else []
     columns = ("model", "engine", *terms, "total", *beside)
-    rows = [_terms_row(model, columns[2:]) for model in planned.models]
+    rows = [row for model in planned.models for row in _terms_rows(model, columns[2:])]
     rows += [_pool_row(pool, columns[2:]) for pool in planned.pools]
     return make_table(columns, rows, right=columns[2:])
 
 
-def _terms_row(model: PlannedModel, columns: Sequence[str]) -> Sequence[str]:
-    plan = model.plan
-    if plan is None:
-        return (model.name, *[_NOTHING] * (len(columns) + 1))
-    sizes = {term.name: term.bytes for term in plan.terms} | {"total": plan.total_bytes}
-    if plan.host_terms:
-        sizes["node memory"] = plan.host_bytes
-    return (model.name, plan.engine, *_figures(sizes, columns))
+def _terms_rows(model: PlannedModel, columns: Sequence[str]) -> Iterator[Sequence[str]]:
+    """One, or one for each rank of a group."""
+    if model.plan is None:
+        yield (model.name, *[_NOTHING] * (len(columns) + 1))
+    for plan in _processes(model):
+        sizes = {term.name: term.bytes for term in plan.terms} | {"total": plan.total_bytes}
+        if plan.host_terms:
+            sizes["node memory"] = plan.host_bytes
+        name, what = model.name, model.plan.engine if model.plan else _NOTHING
+        if isinstance(plan, RankPlan):
+            name, what = f"{name} rank {plan.rank}", str(plan.shard)
+        yield (name, what, *_figures(sizes, columns))
+
+
+def _processes(model: PlannedModel) -> Sequence[MemoryPlan | RankPlan]:
+    """What has terms of its own."""
+    if model.plan is None:
+        return ()
+    return model.plan.group.ranks if model.plan.group else (model.plan,)
 
 
 def _pool_row(pool: PlannedPool, columns: Sequence[str]) -> Sequence[str]:
@@ -116,9 +127,28 @@ def _where(planned: ClusterPlan, each: PlannedModel | PlannedPool) -> str:
     if each.problem:
         return _NOWHERE
     if each.num_replicas == 0:
-        slot = planned.waking.get(each.name)
-        return f"asleep; wakes on {slot}" if slot else "asleep; no room to wake now"
-    return format_places(planned.places(each))
+        slots = planned.waking.get(each.name)
+        return f"asleep; wakes on {_format_replicas(each, slots)}" if slots else "asleep; no room to wake now"
+    return _format_replicas(each, planned.places(each))
+
+
+def _format_replicas(each: PlannedModel | PlannedPool, slots: Sequence[Slot | None]) -> str:
+    """``gpu-0/1, gpu-1/2``; of groups ``ranks 0-1 gpu-0/0+1, ranks 2-3 gpu-1/0+1; 2 x ...``."""
+    if each.num_ranks == 1:
+        return format_places(slots)
+    in_part = each.num_ranks // each.num_parts
+    replicas = Counter(
+        ", ".join(
+            f"{_ranks(part * in_part, in_part)} {slot or _NOWHERE}"
+            for part, slot in enumerate(slots[start : start + each.num_parts])
+        )
+        for start in range(0, len(slots), each.num_parts)
+    )
+    return "; ".join(text if count == 1 else f"{count} x {text}" for text, count in replicas.items())
+
+
+def _ranks(first: int, number: int) -> str:
+    return f"rank {first}" if number == 1 else f"ranks {first}-{first + number - 1}"
 
 
 def format_places(slots: Iterable[Slot | None]) -> str:
@@ -131,11 +161,12 @@ def _paragraph(planned: ClusterPlan, each: PlannedModel | PlannedPool) -> Iterat
     """What the two tables say of it."""
     device, budget, reserved, ranks, replicas, where = _place_cells(planned, each)
     if each.plan is not None:
-        terms = each.plan.terms if isinstance(each, PlannedModel) and each.plan else ()
-        yield f"{budget} of {device}{_sum(terms)}"
+        yield f"{budget} of {device}{_sum(each)}"
         yield f"reserves per replica: {reserved}; ranks: {ranks}"
     yield f"replicas: {replicas}; where: {where}"
 
 
-def _sum(terms: Sequence[MemoryTerm]) -> str:
+def _sum(each: PlannedModel | PlannedPool) -> str:
+    """Of a group, that of the rank with most."""
+    terms = each.plan.terms if isinstance(each, PlannedModel) and each.plan else ()
     return f" = {' + '.join(f'{term.name} {format_bytes(term.bytes)}' for term in terms)}" if terms else ""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from cluster.config.serve_config import DeployedModel, DeployedPool
 from cluster.planning.bars import NodeBars, draw_bars
@@ -12,6 +13,7 @@ from deployments.args import ModelArgs
 from deployments.reservation import Reservation, reserve
 from models.hardware import Node
 from models.manifest import Manifest
+from models.memory.group_plan import RankPlan
 from models.memory.overheads import MEASURED, Overheads
 from models.memory.plan import MemoryPlan
 from models.memory.pool_plan import PoolPlan
@@ -51,8 +53,13 @@ class PlannedModel:
 
     @property
     def num_ranks(self) -> int:
-        """Devices of one replica: no model is split yet."""
-        return 1
+        """Of one replica."""
+        return self.plan.group.num_ranks if self.plan and self.plan.group else 1
+
+    @property
+    def num_parts(self) -> int:
+        """Places of one replica: each of the stages of a group has one."""
+        return self.plan.parts.pipeline if self.plan else 1
 
     @property
     def device(self) -> str:
@@ -60,23 +67,35 @@ class PlannedModel:
 
     @property
     def reservation(self) -> Reservation | None:
-        """What each replica asks of Ray; None when it can have no place."""
+        """What each replica asks of Ray, of a group its first rank; None when it can have no place."""
         return reserve(self.args, self.plan) if self.plan and not self.problem else None
 
-    def demand(self, replica: int) -> Demand | None:
-        """What one replica takes of a node; None when it cannot be deployed."""
+    def demands(self, replica: int) -> tuple[Demand, ...]:
+        """What one replica takes of a node, of a group each stage; nothing when it cannot be deployed."""
         if self.plan is None or self.problem:
-            return None
-        shared_bytes = self.plan.shared_bytes if self.plan.device.kind == CPU else 0
+            return ()
+        ranks: Sequence[MemoryPlan | RankPlan] = self.plan.group.ranks if self.plan.group else (self.plan,)
+        in_part = len(ranks) // self.num_parts
+        return tuple(
+            self._demand(self.plan, replica, part, ranks[part * in_part : (part + 1) * in_part])
+            for part in range(self.num_parts)
+        )
+
+    def _demand(self, plan: MemoryPlan, replica: int, part: int, ranks: Sequence[MemoryPlan | RankPlan]) -> Demand:
+        """Of those ranks: each as much as the largest; on a CPU, where they share a device, an equal part."""
+        on_cpu = plan.device.kind == CPU
+        own = [rank.budget_bytes - (rank.shared_bytes if on_cpu else 0) for rank in ranks]
         return Demand(
             model=self.name,
             replica=replica,
-            device=self.plan.device.name,
-            device_bytes=self.plan.budget_bytes - shared_bytes,
-            shared_bytes=shared_bytes,
-            num_ranks=self.num_ranks,
-            host_bytes=self.plan.host_bytes,
-            num_cpus=self.args.num_cpus,
+            device=plan.device.name,
+            device_bytes=-(-sum(own) // len(own)) if on_cpu else max(own),
+            shared_bytes=sum(rank.shared_bytes for rank in ranks) if on_cpu else 0,
+            num_ranks=len(ranks),
+            host_bytes=sum(rank.host_bytes for rank in ranks),
+            num_cpus=self.args.num_cpus * len(ranks),
+            part=part,
+            num_parts=self.num_parts,
         )
 
 
@@ -100,18 +119,28 @@ class PlannedPool:
     def budget_bytes(self) -> int:
         return int(self.pool.args.memory)
 
-    def demand(self, replica: int) -> Demand | None:
+    @property
+    def num_ranks(self) -> int:
+        """As of a model: no pool is divided."""
+        return 1
+
+    @property
+    def num_parts(self) -> int:
+        """As of a model."""
+        return 1
+
+    def demands(self, replica: int) -> tuple[Demand, ...]:
         """As of a model."""
         if self.problem:
-            return None
-        return Demand(self.name, replica, CPU, self.budget_bytes, num_cpus=self.pool.args.num_cpus)
+            return ()
+        return (Demand(self.name, replica, CPU, self.budget_bytes, num_cpus=self.pool.args.num_cpus),)
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterPlan:
     """All models and pools, where they lie, and why what does not fit does not. ``demands`` has the routers' too.
 
-    ``waking``: for each model that sleeps, its place beside those that run; None when it would have to wait for
+    ``waking``: for each model that sleeps, its places beside those that run; none when it would have to wait for
     room. ``misplaced``: written places that do not hold.
     """
 
@@ -121,7 +150,7 @@ class ClusterPlan:
     demands: tuple[Demand, ...]
     placement: Placement
     misfits: tuple[Misfit, ...]
-    waking: Mapping[str, Slot | None]
+    waking: Mapping[str, tuple[Slot, ...]]
     misplaced: tuple[str, ...]
 
     @property
@@ -148,7 +177,8 @@ class ClusterPlan:
     def _is_booked_twice(self, model: PlannedModel) -> bool:
         if model.plan is None or model.plan.device.kind != CPU or model.args.placement:
             return False
-        on_node = Counter(slot.node for slot in self.places(model) if slot)
+        places = enumerate(self.places(model))
+        on_node = Counter((slot.node, index % model.num_parts) for index, slot in places if slot)
         return model.plan.shared_bytes > 0 and max(on_node.values(), default=0) > 1
 
     def bars(self) -> tuple[NodeBars, ...]:
@@ -156,5 +186,7 @@ class ClusterPlan:
         return draw_bars(self.nodes, self.demands, self.placement)
 
     def places(self, each: PlannedModel | PlannedPool) -> list[Slot | None]:
-        """The slot of each replica, None for one without."""
-        return [self.placement.slots.get((each.name, replica)) for replica in range(each.num_replicas)]
+        """The slots of all replicas, None for one without; each replica has as many as it has parts."""
+        slots = self.placement.slots
+        parts = product(range(each.num_replicas), range(each.num_parts))
+        return [slots.get((each.name, replica, part)) for replica, part in parts]

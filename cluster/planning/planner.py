@@ -8,12 +8,14 @@ from cluster.config.serve_config import DeployedModel, DeployedPool, ServeConfig
 from cluster.planning.planned import ClusterPlan, KnownVersion, PlannedModel, PlannedPool
 from cluster.terminal.options import ReplicaCount
 from deployments.args import ModelArgs
-from deployments.planning import plan_model
+from deployments.planning import check_model_fits, plan_model
 from models.errors import StowageError
 from models.hardware import Node
-from models.memory.plan import MemoryPlan, cheaper, check_fits
+from models.memory.plan import cheaper
 from models.memory.pool_plan import plan_pool
+from models.placement.groups import Parts, insert_group, remove_group
 from models.placement.layout import Layout, lay_out
+from models.placement.moves import Rules
 from models.placement.proof import Misfit, prove
 from models.placement.remedies import Reduction
 from models.placement.search import place
@@ -39,11 +41,11 @@ def plan_cluster(
     models = tuple(_plan_model(model, find, nodes, at) for model in config.models)
     pools = tuple(_plan_pool(pool, find, nodes) for pool in config.pools)
     demands = (*_router_demands(config), *_demands((*models, *pools)))
-    written = _written_slots(config)
+    written = _written_slots(models)
     placement = place(demands, nodes, keep={**(keep or {}), **written})
     layout = lay_out(demands, nodes, placement.slots)
     reductions = _reductions(models, placement, layout)
-    asleep = [demand for model in models if not model.num_replicas and (demand := model.demand(0))]
+    asleep = [parts for model in models if not model.num_replicas and (parts := model.demands(0))]
     return ClusterPlan(
         nodes=tuple(nodes),
         models=models,
@@ -63,14 +65,10 @@ def _plan_model(model: DeployedModel, find: FindVersion, nodes: Sequence[Node], 
     try:
         known = find(args)
         plan = plan_model(args, known.manifest, nodes, known.overheads)
-        check_fits(plan, known.manifest, args.limits, plan.device.usable_bytes, _largest(plan), known.overheads)
+        check_model_fits(args, known.manifest, plan, nodes, known.overheads)
     except StowageError as error:
         return PlannedModel(model, num_replicas, known, plan, str(error))
     return PlannedModel(model, num_replicas, known, plan)
-
-
-def _largest(plan: MemoryPlan) -> str:
-    return plan.device.source if plan.device.kind == CPU else f"one {plan.device.name}"
 
 
 def _plan_pool(pool: DeployedPool, find: FindVersion, nodes: Sequence[Node]) -> PlannedPool:
@@ -86,8 +84,7 @@ def _plan_pool(pool: DeployedPool, find: FindVersion, nodes: Sequence[Node]) -> 
 def _demands(planned: Sequence[PlannedModel | PlannedPool]) -> Iterator[Demand]:
     for each in planned:
         for replica in range(each.num_replicas):
-            if demand := each.demand(replica):
-                yield demand
+            yield from each.demands(replica)
 
 
 def _router_demands(config: ServeConfig) -> Iterator[Demand]:
@@ -96,17 +93,17 @@ def _router_demands(config: ServeConfig) -> Iterator[Demand]:
         yield Demand(config.router, replica, CPU, 0, num_cpus=config.router_args.num_cpus)
 
 
-def _written_slots(config: ServeConfig) -> dict[Key, Slot]:
+def _written_slots(models: Sequence[PlannedModel]) -> dict[Key, Slot]:
     return {
-        (str(model.args.id), replica): Slot(place.node, place.devices)
-        for model in config.models
-        for replica, place in enumerate(model.args.placement)
+        (model.name, *divmod(index, model.num_parts)): Slot(place.node, place.devices)
+        for model in models
+        for index, place in enumerate(model.args.placement)
     }
 
 
 def _misplaced(written: Mapping[Key, Slot], placement: Placement) -> Iterator[str]:
-    for (model, replica), wanted in written.items():
-        slot = placement.slots.get((model, replica))
+    for (model, replica, part), wanted in written.items():
+        slot = placement.slots.get((model, replica, part))
         if slot is not None and slot != wanted:
             yield (
                 f"{model}: replica {replica} cannot lie on {wanted}, where its placement puts it, but on {slot} "
@@ -127,8 +124,8 @@ def _reductions(
 
 
 def _smaller(model: PlannedModel, demand: Demand, layout: Layout) -> Iterator[Reduction]:
-    """What makes the model fit into the room that there is."""
-    if model.plan is None or model.known is None:
+    """What makes the model fit into the room that there is. A group would become another one."""
+    if model.plan is None or model.plan.group or model.known is None:
         return
     available_bytes = room_bytes(demand, layout) + demand.shared_bytes
     known, limits = model.known, model.args.limits
@@ -138,22 +135,22 @@ def _smaller(model: PlannedModel, demand: Demand, layout: Layout) -> Iterator[Re
         yield Reduction(str(change), change.total_bytes - shared_bytes, shared_bytes)
 
 
-def _waking(asleep: Sequence[Demand], layout: Layout) -> dict[str, Slot | None]:
+def _waking(asleep: Sequence[Parts], layout: Layout) -> dict[str, tuple[Slot, ...]]:
     """Where each would find room, by itself, beside what runs. Nothing moves for a model that wakes."""
-    return {demand.model: _room_for(demand, layout) for demand in asleep}
+    return {parts[0].model: _room_for(parts, layout) for parts in asleep}
 
 
-def _room_for(demand: Demand, layout: Layout) -> Slot | None:
-    for room in layout.rooms:
-        devices = room.tightest(demand)
-        if devices is not None:
-            return Slot(room.node.name, devices)
-    return None
+def _room_for(parts: Parts, layout: Layout) -> tuple[Slot, ...]:
+    if not insert_group(layout, parts, Rules()):
+        return ()
+    slots = layout.slots()
+    remove_group(layout, parts)
+    return tuple(slots[part.key] for part in parts)
 
 
-def _never_awake(asleep: Sequence[Demand], nodes: Sequence[Node]) -> Iterator[Misfit]:
+def _never_awake(asleep: Sequence[Parts], nodes: Sequence[Node]) -> Iterator[Misfit]:
     """Of those that would find no room on empty nodes."""
     empty = lay_out((), nodes, {})
-    for demand in asleep:
-        if _room_for(demand, empty) is None:
-            yield from prove(Placement({}, (demand,)), (demand,), nodes)
+    for parts in asleep:
+        if not _room_for(parts, empty):
+            yield from prove(Placement({}, parts), parts, nodes)

@@ -85,7 +85,9 @@ def _draw_bar(parent: Element, bar: Bar, marks: Mapping[str, Mark], y: int) -> N
         drawn = _rect(parent, x, y, width, "segment")
         drawn.set("fill", mark.colour)
         _title(drawn, f"{segment}: {format_bytes(segment.bytes)}")
-        name = next((n for n in (segment.model, mark.key) if len(n) * _LETTER_WIDTH + 4 <= width), None)
+        name = next(
+            (n for n in (segment.name, segment.model, mark.key) if len(n) * _LETTER_WIDTH + 4 <= width), None
+        )
         if name:
             _text(parent, x + width / 2, baseline, name, "name")
     _text(parent, _BAR_X + _BAR_WIDTH + 48, baseline, f"{bar.used_percent}%", "figure")

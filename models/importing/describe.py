@@ -68,6 +68,7 @@ def describe(
         num_parameters=totals.num_parameters,
         weight_bytes=totals.weight_bytes,
         shared_weight_bytes=totals.shared_bytes,
+        weight_account=totals.account,
         architecture=architecture_facts(facts.configuration) if facts.configuration else None,
         tokenizer=facts.tokenizer,
         embedding=_embedding(folder, facts) if task is Task.EMBED else None,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.errors import SourceError
+from models.importing.account import account_for
 from models.importing.json_file import read_json
 from models.importing.onnx_graph import initializers
+from models.manifest import WeightAccount
 from models.safetensors_file import ShardIndex, StoredTensor
 from models.selection import INDEX_FILE
 
@@ -17,13 +19,15 @@ from models.selection import INDEX_FILE
 class TensorTotals:
     """Of all stored tensors together. ``dtype`` is the one that most of the bytes have.
 
-    ``shared_bytes``: those that a process uses where they lie in the mapped file.
+    ``shared_bytes``: those that a process uses where they lie in the mapped file. ``account``: in which layer they
+    are, where that can be told.
     """
 
     dtype: str
     num_parameters: int
     weight_bytes: int
     shared_bytes: int
+    account: WeightAccount | None = None
 
 
 def count_initializers(graph: Path) -> TensorTotals:
@@ -47,8 +51,10 @@ def safetensors_files(folder: Path) -> list[Path]:
 
 def count_tensors(tensors: Iterable[StoredTensor], *, private_bytes: int = 0) -> TensorTotals:
     """The sums over the tensors, of which ``private_bytes`` are not used where they lie. SourceError for none."""
-    sizes = [(tensor.dtype, tensor.num_elements, tensor.num_bytes) for tensor in tensors]
-    return _totals(sizes, shared_bytes=sum(num_bytes for _, _, num_bytes in sizes) - private_bytes)
+    counted = tuple(tensors)
+    sizes = [(tensor.dtype, tensor.num_elements, tensor.num_bytes) for tensor in counted]
+    totals = _totals(sizes, shared_bytes=sum(num_bytes for _, _, num_bytes in sizes) - private_bytes)
+    return replace(totals, account=account_for(counted))
 
 
 def _totals(tensors: list[tuple[str, int, int]], *, shared_bytes: int) -> TensorTotals:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
+from models.memory.account import scaled
 from models.memory.sizing import Replica, count_field, largest
 from models.memory.terms import ITEM_BYTES
 from models.spec import Limits
@@ -77,9 +79,14 @@ def _in_smaller_dtype(replica: Replica) -> Replica | None:
     bytes_of_item = ITEM_BYTES.get(manifest.dtype, 0)
     if replica.engine == "onnx" or bytes_of_item <= ITEM_BYTES[_SMALLER_DTYPE]:
         return None
-    weight_bytes = manifest.weight_bytes * ITEM_BYTES[_SMALLER_DTYPE] // bytes_of_item
-    smaller = {"dtype": _SMALLER_DTYPE, "weight_bytes": weight_bytes, "shared_weight_bytes": None}
-    return Replica(manifest.model_copy(update=smaller), replica.engine, replica.device, replica.overheads)
+    ratio = Fraction(ITEM_BYTES[_SMALLER_DTYPE], bytes_of_item)
+    smaller = {
+        "dtype": _SMALLER_DTYPE,
+        "weight_bytes": int(manifest.weight_bytes * ratio),
+        "shared_weight_bytes": None,
+        "weight_account": manifest.weight_account and scaled(manifest.weight_account, ratio),
+    }
+    return replace(replica, manifest=manifest.model_copy(update=smaller))
 
 
 def _largest_that_fits(replica: Replica, limits: Limits, available_bytes: int, field: str) -> int | None:

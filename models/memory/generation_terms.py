@@ -6,9 +6,12 @@ installed, needs neither masks nor repeated heads, and so less.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from models.errors import ConfigError
 from models.manifest import ArchitectureFacts, Manifest
 from models.memory.kv_cache import CacheLayout, cache_layout, kv_bytes_per_sequence, why_not_paged
+from models.memory.role import ALONE, Role
 from models.memory.terms import FLOAT32_BYTES, MemoryTerm, item_bytes, required_architecture
 from models.spec import Limits
 
@@ -33,17 +36,48 @@ def page_layout(manifest: Manifest, limits: Limits) -> CacheLayout:
     return cache_layout(architecture, bytes_of_item, limits.page_size)
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What a process computes at once. ``facts`` are of what lies in it, ``limits`` of one step."""
+
+    facts: ArchitectureFacts
+    item_bytes: int
+    layout: CacheLayout
+    limits: Limits
+    max_model_len: int
+    num_pages: int
+    role: Role
+
+
 def generation_terms(
-    manifest: Manifest, limits: Limits, max_model_len: int, num_kv_pages: int
+    manifest: Manifest, limits: Limits, max_model_len: int, num_kv_pages: int, role: Role = ALONE
 ) -> tuple[MemoryTerm, ...]:
-    """What ``max_num_seqs`` sequences of ``max_model_len`` tokens need, in a cache of ``num_kv_pages`` pages."""
-    architecture, bytes_of_item = required_architecture(manifest), item_bytes(manifest)
-    layout = page_layout(manifest, limits)
-    return (
-        _kv_cache(layout, num_kv_pages),
-        _attention(architecture, layout, limits, max_model_len, num_kv_pages, bytes_of_item),
-        _step_activations(architecture, limits.max_batch_tokens, bytes_of_item),
-        _logits(architecture, limits.max_num_seqs, bytes_of_item),
+    """What sequences of ``max_model_len`` tokens need, in a cache of ``num_kv_pages`` pages.
+
+    ``manifest`` says what lies in the process, ``role`` what it does of each step.
+    """
+    step = _step(manifest, role.step_limits(limits), max_model_len, num_kv_pages, role)
+    return (_kv_cache(step.layout, num_kv_pages), _attention(step), _activations(step), *_logits(step))
+
+
+def vllm_terms(manifest: Manifest, limits: Limits, num_kv_pages: int, role: Role) -> tuple[MemoryTerm, ...]:
+    """The same for vLLM, whose attention reads the pages where they lie: no masks, nothing read back.
+
+    Each of its batches under way may be as large as ``limits`` say.
+    """
+    step = _step(manifest, limits, 1, num_kv_pages, role)
+    return (_kv_cache(step.layout, num_kv_pages), _activations(step), *_logits(step))
+
+
+def _step(manifest: Manifest, limits: Limits, max_model_len: int, num_kv_pages: int, role: Role) -> _Step:
+    return _Step(
+        required_architecture(manifest),
+        item_bytes(manifest),
+        page_layout(manifest, limits),
+        limits,
+        max_model_len,
+        num_kv_pages,
+        role,
     )
 
 
@@ -60,51 +94,57 @@ def _kv_cache(layout: CacheLayout, num_pages: int) -> MemoryTerm:
     )
 
 
-def _attention(
-    architecture: ArchitectureFacts,
-    layout: CacheLayout,
-    limits: Limits,
-    max_model_len: int,
-    num_pages: int,
-    bytes_of_item: int,
-) -> MemoryTerm:
+def _attention(step: _Step) -> MemoryTerm:
     """What sdpa attention of one layer reads back, its masks and its indices.
 
     Grouped heads are read, then repeated: 2 x [heads, tokens, head_dim] and [kv_heads, tokens, head_dim]; others
     are read as they are. For each kind of layer a mask [batch tokens, readable + batch tokens] and an index of
-    8 B, both as long as if the whole cache were read.
+    8 B, both as long as if the whole cache were read. Who leads keeps them for each batch under way; who follows
+    makes them for one batch at a time, as long as what that reads.
     """
-    heads, kv_heads = architecture.num_attention_heads, architecture.num_key_value_heads
+    facts, layout, batch_tokens = step.facts, step.layout, step.limits.max_batch_tokens
+    heads, kv_heads = facts.num_attention_heads, facts.num_key_value_heads
     live_heads = 2 * heads + (kv_heads if heads > kv_heads else 0)
-    num_read = layout.num_read_tokens(limits.max_num_seqs, max_model_len, limits.max_batch_tokens)
-    per_token = live_heads * architecture.head_dim * bytes_of_item
-    length = layout.num_readable_tokens(num_pages) + limits.max_batch_tokens
-    per_kind = length * (limits.max_batch_tokens * bytes_of_item + _INDEX_BYTES)
+    num_read = layout.num_read_tokens(step.limits.max_num_seqs, step.max_model_len, batch_tokens)
+    per_token = live_heads * facts.head_dim * step.item_bytes
+    leads = step.role.leads
+    length = layout.num_readable_tokens(step.num_pages) + batch_tokens if leads else num_read
+    num_masks = len(layout.groups) * (step.role.num_batches if leads else 1)
+    per_mask = length * (batch_tokens * step.item_bytes + _INDEX_BYTES)
     return MemoryTerm(
         "attention",
-        num_read * per_token + len(layout.groups) * per_kind,
-        f"{num_read:,} tokens x {per_token:,} B read back + {len(layout.groups)} x mask "
-        f"{limits.max_batch_tokens} x {length:,}",
+        num_read * per_token + num_masks * per_mask,
+        f"{num_read:,} tokens x {per_token:,} B read back + {num_masks} x mask {batch_tokens} x {length:,}",
     )
 
 
-def _step_activations(architecture: ArchitectureFacts, batch_tokens: int, bytes_of_item: int) -> MemoryTerm:
+def _activations(step: _Step) -> MemoryTerm:
     """One layer on a whole step, [batch tokens, widths]: states, projections, gated MLP, and a norm in float32.
 
-    In a mixture of experts each token goes through several, and its state is gathered and scattered for each.
+    In a mixture of experts each token goes through several, and its state is gathered and scattered for each. A
+    stage also holds the states that came to it and those that it passes on.
     """
-    hidden = architecture.hidden_size
-    projections = (architecture.num_attention_heads + 2 * architecture.num_key_value_heads) * architecture.head_dim
-    dense = 3 * (architecture.intermediate_size or 4 * hidden)
-    experts = architecture.experts
+    facts, batch_tokens = step.facts, step.limits.max_batch_tokens
+    hidden, experts = facts.hidden_size, facts.experts
+    projections = (facts.num_attention_heads + 2 * facts.num_key_value_heads) * facts.head_dim
+    dense = 3 * (facts.intermediate_size or 4 * hidden)
     routed = (
         0 if experts is None else 3 * experts.active_intermediate_size + 2 * experts.num_experts_per_token * hidden
     )
-    per_token = (4 * hidden + projections + max(dense, routed)) * bytes_of_item + 2 * hidden * FLOAT32_BYTES
+    values = (4 + step.role.num_messages) * hidden + projections + max(dense, routed)
+    per_token = values * step.item_bytes + 2 * hidden * FLOAT32_BYTES
     return MemoryTerm("activations", batch_tokens * per_token, f"{batch_tokens} batch tokens x {per_token:,} B")
 
 
-def _logits(architecture: ArchitectureFacts, num_seqs: int, bytes_of_item: int) -> MemoryTerm:
-    """One row of scores for each sequence: as computed, and what the sampling of the next token makes of them."""
-    per_seq = architecture.vocab_size * (bytes_of_item + _SAMPLING_BYTES)
-    return MemoryTerm("logits", num_seqs * per_seq, f"{num_seqs} sequences x {per_seq:,} B")
+def _logits(step: _Step) -> tuple[MemoryTerm, ...]:
+    """One row of scores for each sequence: as computed, and what the sampling of the next token makes of them.
+
+    Of a head in slices each rank has its own and, gathered, all of them. Nothing where there is no head.
+    """
+    role, num_seqs, vocabulary = step.role, step.limits.max_num_seqs, step.facts.vocab_size
+    if not role.has_head:
+        return ()
+    per_seq = vocabulary * (step.item_bytes + (_SAMPLING_BYTES if role.leads else 0))
+    if role.tensor > 1:
+        per_seq += vocabulary // role.tensor * step.item_bytes
+    return (MemoryTerm("logits", num_seqs * per_seq, f"{num_seqs} sequences x {per_seq:,} B"),)

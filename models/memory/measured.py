@@ -31,6 +31,11 @@ class Planned:
         """On the device."""
         return sum(term.bytes for term in self.terms)
 
+    @property
+    def kv_cache_bytes(self) -> int:
+        """Of the KV cache; 0 for an engine without one."""
+        return sum(term.bytes for term in self.terms if term.name == "kv_cache")
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:

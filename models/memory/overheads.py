@@ -16,13 +16,15 @@ class Overhead(Frozen):
     """Of one engine on one kind of device, in bytes.
 
     ``host_bytes``: the process (proportional set size). ``device_bytes``: CUDA context, library workspaces and
-    loaded kernels on the device (0 on a CPU). ``source`` says how it was measured.
+    loaded kernels on the device (0 on a CPU). ``follower_bytes``: as ``host_bytes``, of a rank that does not lead,
+    where that is another (None). ``source`` says how it was measured.
     """
 
     engine: EngineName
     kind: DeviceKind
     host_bytes: int = Field(ge=0)
     device_bytes: int = Field(default=0, ge=0)
+    follower_bytes: int | None = Field(default=None, ge=0)
     source: str
 
 
@@ -66,6 +68,8 @@ _ENCODER = "benchmarks/planned_vs_measured.py: MiniLM after its first requests, 
 
 _GRAPH = f"{_REPLICA}; several runs had 118 to 130 MiB"
 
+_VLLM = "stowage status and TreeMeter: SmolLM2 after full batches, all processes, without its weights and pages"
+
 # A context on the device weighs 400 MB and more since kernels are loaded when they are first used (PyTorch issue
 # 109888), 426 MiB with torch 2.10 and CUDA 13 (unsloth-zoo pull request 1053); cuBLASLt takes 32 MiB of workspace
 # on Hopper (PyTorch pull request 120925); the rest is room for the kernels of the model.
@@ -76,6 +80,7 @@ _NOT_MEASURED = (
 MEASURED = Overheads(
     entries=(
         Overhead(engine="transformers", kind="cpu", host_bytes=406 * MIB, source=_REPLICA),
+        Overhead(engine="vllm", kind="cpu", host_bytes=2232 * MIB, follower_bytes=500 * MIB, source=_VLLM),
         Overhead(engine="embedding", kind="cpu", host_bytes=432 * MIB, source=_ENCODER),
         Overhead(engine="onnx", kind="cpu", host_bytes=124 * MIB, source=_GRAPH),
         Overhead(
@@ -85,6 +90,7 @@ MEASURED = Overheads(
             device_bytes=512 * MIB,
             source=_NOT_MEASURED,
         ),
+        Overhead(engine="vllm", kind="cuda", host_bytes=4096 * MIB, device_bytes=1024 * MIB, source=_NOT_MEASURED),
         Overhead(
             engine="embedding", kind="cuda", host_bytes=1536 * MIB, device_bytes=512 * MIB, source=_NOT_MEASURED
         ),

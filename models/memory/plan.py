@@ -12,15 +12,19 @@ from models.errors import DoesNotFitError
 from models.hardware import Device, cpu_device
 from models.manifest import Manifest
 from models.memory.changes import Change, cheaper_changes
+from models.memory.dividing import divide
+from models.memory.group_plan import GroupPlan, RankPlan
 from models.memory.inverse import limits_within, pages_within
 from models.memory.measured import Planned
 from models.memory.overheads import MEASURED, Overheads
-from models.memory.sizing import Replica
-from models.memory.terms import MemoryTerm
-from models.spec import EngineName, Limits
+from models.memory.sizing import Replica, sum_bytes
+from models.memory.terms import MemoryTerm, sum_by_name
+from models.parallel.layout import Degree
+from models.spec import PAGED_ENGINES, EngineName, Limits
 from models.types import VersionId
 
 ANY_CPU = cpu_device(1 << 62, "any node")
+WHOLE = Degree()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,7 @@ class MemoryPlan:
 
     ``terms`` lie on the device, ``host_terms`` in the memory of the node beside a GPU (none on a CPU node).
     ``budget_bytes`` is what the replica may take of the device: the sum of the terms, or what the operator gave.
+    Where a ``group`` of ranks is the replica, terms and budget are those of its largest rank.
     """
 
     id: VersionId
@@ -43,6 +48,7 @@ class MemoryPlan:
     max_batch_size: int
     page_size: int
     num_kv_pages: int
+    group: GroupPlan | None = None
 
     @property
     def total_bytes(self) -> int:
@@ -70,14 +76,32 @@ class MemoryPlan:
         return sum(term.bytes for term in self.terms if term.name == "kv_cache")
 
     @property
+    def parts(self) -> Degree:
+        """How the ranks of a replica lie on nodes: ``pipeline`` parts of ``tensor`` ranks, each on one node.
+
+        The stages of a group, but vLLM's ranks are processes of one node.
+        """
+        degree = self.group.degree if self.group else WHOLE
+        return degree.in_one_part if self.engine == "vllm" else degree
+
+    @property
     def planned(self) -> Planned:
-        """What the replica's measurements are compared with."""
-        return Planned(str(self.id), self.terms, self.budget_bytes, self.host_bytes)
+        """What the replica's measurements are compared with: of a group rank 0, of vLLM's, whose ranks the
+        replica has started, all of them.
+        """
+        ranks = self.group.ranks if self.group else (self,)
+        own = ranks if self.engine == "vllm" else ranks[:1]
+        return Planned(
+            str(self.id),
+            sum_by_name(term for rank in own for term in rank.terms),
+            sum(rank.budget_bytes for rank in own),
+            sum(rank.host_bytes for rank in own),
+        )
 
     @property
     def max_concurrency(self) -> int:
         """Requests that one replica works on at once."""
-        return self.max_num_seqs if self.engine == "transformers" else self.max_batch_size
+        return self.max_num_seqs if self.engine in PAGED_ENGINES else self.max_batch_size
 
     def term(self, name: str) -> MemoryTerm:
         """The term called ``name``; KeyError if the plan has none."""
@@ -96,13 +120,21 @@ def plan_memory(
     budget_bytes: int | None = None,
     overheads: Overheads = MEASURED,
 ) -> MemoryPlan:
-    """The plan for one replica of ``manifest`` on ``device``: from ``limits``, or within ``budget_bytes``.
+    """The plan for one replica of ``manifest`` on ``device``, in one process. As ``plan_replica``."""
+    return plan_replica(Replica(manifest, engine, device, overheads), limits, budget_bytes)
+
+
+def plan_replica(
+    replica: Replica, limits: Limits, budget_bytes: int | None = None, degree: Degree = WHOLE
+) -> MemoryPlan:
+    """The plan from ``limits``, or within ``budget_bytes``, which divided by ``degree`` each rank may take.
 
     With a budget, limits that were not set follow from it (``inverse.limits_within`` has the rule) and the KV
-    cache takes what the other terms leave. ConfigError when a limit exceeds what the model can do, or when facts
-    are missing; DoesNotFitError when the limits that were set need more than the budget.
+    cache takes what the other terms leave. ConfigError when a limit exceeds what the model can do, when it cannot
+    be divided so, or when facts are missing; DoesNotFitError when the limits that were set need more than the
+    budget.
     """
-    replica = Replica(manifest, engine, device, overheads)
+    replica = divide(replica, limits, degree)
     if budget_bytes is None:
         limits = limits.model_copy(update={"max_model_len": replica.model_len(limits)})
         return _plan(replica, limits, replica.num_pages(limits), None)
@@ -125,7 +157,23 @@ def _plan(replica: Replica, limits: Limits, num_kv_pages: int, budget_bytes: int
         max_batch_size=limits.max_batch_size,
         page_size=limits.page_size,
         num_kv_pages=num_kv_pages,
+        group=_group_plan(replica, limits, num_kv_pages, budget_bytes),
     )
+
+
+def _group_plan(replica: Replica, limits: Limits, num_kv_pages: int, budget_bytes: int | None) -> GroupPlan | None:
+    """Without a budget, what each rank may take is what it needs."""
+    layout = replica.group
+    if layout is None:
+        return None
+    length, ranks = replica.model_len(limits), []
+    for rank in range(layout.num_ranks):
+        process = replica.process(rank)
+        terms = process.terms(limits, length, num_kv_pages)
+        budget = sum_bytes(terms) if budget_bytes is None else budget_bytes
+        host_terms = process.host_terms(sleeps=replica.sleeps)
+        ranks.append(RankPlan(rank, layout.shard(rank), terms, host_terms, budget))
+    return GroupPlan(layout, tuple(ranks))
 
 
 def cheaper(
@@ -137,7 +185,8 @@ def cheaper(
         "max_num_seqs": plan.max_num_seqs,
         "max_batch_size": plan.max_batch_size,
     }
-    replica = Replica(manifest, plan.engine, plan.device, overheads)
+    layout = plan.group.layout if plan.group else None
+    replica = Replica(manifest, plan.engine, plan.device, overheads, layout)
     return cheaper_changes(replica, limits.model_copy(update=planned), available_bytes)
 
 
@@ -156,9 +205,10 @@ def check_fits(
     if plan.budget_bytes <= available_bytes:
         return
     terms = " + ".join(f"{term.name} {format_bytes(term.bytes)}" for term in plan.terms)
+    rank = f" on a device ({plan.group.degree})" if plan.group else ""
     changes = cheaper(plan, manifest, limits, available_bytes, overheads)
     raise DoesNotFitError(
-        f"{plan.id} needs {format_bytes(plan.budget_bytes)} ({terms}), "
+        f"{plan.id} needs {format_bytes(plan.budget_bytes)}{rank} ({terms}), "
         f"but {where} has {format_bytes(available_bytes)}",
         remedy=f"{changes[0]}, or use a larger node"
         if changes

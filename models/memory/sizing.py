@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from models.errors import ConfigError
 from models.hardware import Device
 from models.manifest import Manifest
-from models.memory.generation_terms import generation_terms, page_layout
+from models.memory.generation_terms import page_layout
 from models.memory.kv_cache import CacheLayout
-from models.memory.overheads import Overheads
-from models.memory.terms import (
-    MemoryTerm,
-    batch_activations,
-    context,
-    graph_activations,
-    margin,
-    required_architecture,
-    runtime,
-    session,
-    tokenizer,
-    weights,
-)
-from models.spec import EngineName, Limits
+from models.memory.overheads import Overhead, Overheads
+from models.memory.process import Process, rank_process, whole_process
+from models.memory.terms import MemoryTerm, required_architecture
+from models.parallel.layout import GroupLayout, Shard
+from models.spec import PAGED_ENGINES, EngineName, Limits
 
 CountField = Literal["max_num_seqs", "max_batch_size"]
 
 
 def count_field(engine: EngineName) -> CountField:
     """The limit that says how many inputs an engine works on at once."""
-    return "max_num_seqs" if engine == "transformers" else "max_batch_size"
+    return "max_num_seqs" if engine in PAGED_ENGINES else "max_batch_size"
 
 
 def largest(low: int, high: int, fits: Callable[[int], bool]) -> int:
@@ -46,34 +37,41 @@ def largest(low: int, high: int, fits: Callable[[int], bool]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """Everything that its bytes depend on, but its limits and the pages of its KV cache."""
+    """Everything that its bytes depend on, but its limits and the pages of its KV cache.
+
+    ``group``: how it is divided between ranks; None for one process. ``sleeps``: at times its weights leave the
+    GPU for the node's memory.
+    """
 
     manifest: Manifest
     engine: EngineName
     device: Device
     overheads: Overheads
+    group: GroupLayout | None = None
+    sleeps: bool = False
 
     def terms(self, limits: Limits, num_kv_pages: int) -> tuple[MemoryTerm, ...]:
-        """What lies on the device: on a GPU the context instead of the process. ConfigError when facts lack."""
-        working = self._working_terms(limits, num_kv_pages)
-        on_gpu = (context(self.overheads.of(self.engine, self.device.kind)),)
-        return (
-            *weights(self.manifest, self.engine, self.device),
-            *working,
-            margin(working, self.engine, self.device),
-            *(self._process_terms() if self.device.kind == "cpu" else on_gpu),
-        )
+        """What lies on the device, of a group on that of the rank with most. ConfigError when facts lack."""
+        length = self.model_len(limits)
+        return max((each.terms(limits, length, num_kv_pages) for each in self._unlike()), key=sum_bytes)
 
     def host_terms(self) -> tuple[MemoryTerm, ...]:
-        """What lies in the node's memory beside a GPU; nothing on a CPU node, where the device is that memory.
+        """What lies in the node's memory beside the GPU of the process with most."""
+        return max((each.host_terms(sleeps=self.sleeps) for each in self._unlike()), key=sum_bytes)
 
-        While it loads, a replica also maps the file of the weights, whose pages the system takes back at need.
-        """
-        return () if self.device.kind == "cpu" else self._process_terms()
+    def process(self, rank: int) -> Process:
+        """The process that is ``rank`` of the group, or the only one."""
+        if self.group is not None:
+            return self.rank(self.group.shard(rank))
+        return whole_process(self.manifest, self.engine, self.device, self._overhead)
+
+    def rank(self, shard: Shard) -> Process:
+        """A process that holds ``shard``."""
+        return rank_process(self.manifest, self.engine, self.device, self._overhead, shard)
 
     def layout(self, limits: Limits) -> CacheLayout | None:
-        """How the KV cache is paged; None for an engine without one."""
-        return page_layout(self.manifest, limits) if self.engine == "transformers" else None
+        """How the process that leads pages its KV cache; None for an engine without one."""
+        return page_layout(self.process(0).manifest, limits) if self.engine in PAGED_ENGINES else None
 
     def num_pages(self, limits: Limits) -> int:
         """Pages with which every sequence can be as long as the limits say."""
@@ -83,7 +81,7 @@ class Replica:
     def total_bytes(self, limits: Limits, num_kv_pages: int | None = None) -> int:
         """On the device; ``num_kv_pages`` None: as many as the limits need."""
         num_pages = self.num_pages(limits) if num_kv_pages is None else num_kv_pages
-        return sum(term.bytes for term in self.terms(limits, num_pages))
+        return sum_bytes(self.terms(limits, num_pages))
 
     def model_len(self, limits: Limits) -> int:
         """The context length in tokens: the operator's, or what the model was trained for.
@@ -97,7 +95,7 @@ class Replica:
                 remedy=f"set limits.max_model_len to {trained} or less",
             )
         length = wanted or trained
-        if length is None and self.engine == "transformers":
+        if length is None and self.engine in PAGED_ENGINES:
             required_architecture(self.manifest)
             raise ConfigError(
                 f"how long the context of {self.manifest.id} may be is not known: its config.json has no maximum",
@@ -105,18 +103,21 @@ class Replica:
             )
         return length or 1
 
-    def _process_terms(self) -> tuple[MemoryTerm, ...]:
-        """What the process takes besides the model's tensors."""
-        return *tokenizer(self.manifest), runtime(self.overheads.of(self.engine, self.device.kind))
+    @property
+    def _overhead(self) -> Overhead:
+        return self.overheads.of(self.engine, self.device.kind)
 
-    def _working_terms(self, limits: Limits, num_kv_pages: int) -> tuple[MemoryTerm, ...]:
-        """What depends on the engine."""
-        length = self.model_len(limits)
-        if self.engine == "transformers":
-            return generation_terms(self.manifest, limits, length, num_kv_pages)
-        if self.engine == "onnx":
-            return session(self.manifest), graph_activations(self.manifest, limits.max_batch_size, length)
-        return (batch_activations(self.manifest, limits.max_batch_size, length),)
+    def _unlike(self) -> tuple[Process, ...]:
+        """Of the processes that are alike, one: the ranks of a stage are, but for the one that leads."""
+        if self.group is None:
+            return (self.process(0),)
+        others = (self.group.ranks_of(stage)[-1] for stage in range(self.group.degree.pipeline))
+        return tuple(self.process(rank) for rank in sorted({0, *others}))
+
+
+def sum_bytes(terms: Iterable[MemoryTerm]) -> int:
+    """Of all terms together."""
+    return sum(term.bytes for term in terms)
 
 
 def _trained_len(manifest: Manifest) -> int | None:

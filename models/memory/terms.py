@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from models.errors import ConfigError
 from models.hardware import Device
@@ -28,7 +28,7 @@ _SMALLEST_HEAD_DIM = 32
 
 # Terms whose tensors are made and freed again in each step.
 _PASSING = frozenset({"attention", "activations", "logits"})
-_MARGIN_SHARE: dict[EngineName, float] = {"transformers": 0.6, "embedding": 0.05, "onnx": 0.05}
+_MARGIN_SHARE: dict[EngineName, float] = {"transformers": 0.6, "vllm": 0.6, "embedding": 0.05, "onnx": 0.05}
 _CUDA_MARGIN_SHARE = 0.1
 
 # Bytes of a loaded tokenizer for each token of its vocabulary, by algorithm; BPE has merges too. Measured: SmolLM2
@@ -52,20 +52,34 @@ class MemoryTerm:
     shared: bool = False
 
 
+def sum_by_name(terms: Iterable[MemoryTerm]) -> tuple[MemoryTerm, ...]:
+    """Terms of the same name, of several processes, as one."""
+    found: dict[str, MemoryTerm] = {}
+    for term in terms:
+        seen = found.get(term.name)
+        found[term.name] = replace(seen, bytes=seen.bytes + term.bytes, formula="of all ranks") if seen else term
+    return tuple(found.values())
+
+
 def weights(manifest: Manifest, engine: EngineName, device: Device) -> tuple[MemoryTerm, ...]:
     """The tensors as they are stored, tied ones once.
 
     On a CPU safetensors are used where the file is mapped, so the replicas of a node share them, but for what
-    has to be copied on the way in. ONNX Runtime and a GPU have a copy of their own.
+    has to be copied on the way in. ONNX Runtime, vLLM and a GPU have a copy of their own.
     """
     formula = f"{manifest.num_parameters:,} parameters as stored"
-    if engine == "onnx" or device.kind != "cpu":
+    if engine in ("onnx", "vllm") or device.kind != "cpu":
         return (MemoryTerm("weights", manifest.weight_bytes, formula),)
     shared = manifest.weight_bytes if manifest.shared_weight_bytes is None else manifest.shared_weight_bytes
     mapped = MemoryTerm("weights", shared, f"{formula}, mapped", shared=True)
     if shared == manifest.weight_bytes:
         return (mapped,)
     return (mapped, MemoryTerm("copied_weights", manifest.weight_bytes - shared, "tensors that cannot be mapped"))
+
+
+def asleep(term: MemoryTerm) -> MemoryTerm:
+    """Weights that have left a GPU, as many bytes of pinned memory: vLLM's server is told not to round them."""
+    return MemoryTerm(f"sleeping_{term.name}", term.bytes, "those of the GPU, while it is left to others")
 
 
 def margin(terms: Sequence[MemoryTerm], engine: EngineName, device: Device) -> MemoryTerm:
@@ -82,9 +96,10 @@ def margin(terms: Sequence[MemoryTerm], engine: EngineName, device: Device) -> M
     return MemoryTerm("margin", int(share * passing), f"{share:.0%} of {passing:,} B that come and go")
 
 
-def runtime(overhead: Overhead) -> MemoryTerm:
-    """The process before it has a model."""
-    return MemoryTerm("runtime", overhead.host_bytes, f"Python, Ray and libraries: {overhead.source}")
+def runtime(overhead: Overhead, *, leads: bool = True) -> MemoryTerm:
+    """The process before it has a model; ``leads``: it is the replica's, not that of a further rank."""
+    own = overhead.host_bytes if leads or overhead.follower_bytes is None else overhead.follower_bytes
+    return MemoryTerm("runtime", own, f"Python, Ray and libraries: {overhead.source}")
 
 
 def tokenizer(manifest: Manifest) -> tuple[MemoryTerm, ...]:

@@ -6,14 +6,16 @@ a branch whose cost, with a lower bound for what is still to come, is no better 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from functools import reduce
+from itertools import accumulate, pairwise
 
 from models.hardware import Node
 from models.placement.layout import Layout, Spot, lay_out
 from models.placement.room import HOLDS, NOTHING, PRICE, UNPLACED, Cost, Room, plus
-from models.placement.slots import CPU, RAY_UNITS, Demand, Key, Slot
+from models.placement.slots import CPU, RAY_UNITS, Demand, Group, Key, Slot
 
 MOST_DEMANDS = 40
 MOST_STEPS = 5_000  # about half a second
@@ -22,8 +24,8 @@ MOST_STEPS = 5_000  # about half a second
 def search_through(known: Layout, demands: Sequence[Demand], nodes: Sequence[Node]) -> Layout:
     """The best placement of ``demands`` (large ones first) that is found; ``known`` if none is better.
 
-    First as many demands as possible and nothing else; then the least cost, down to the number of devices, or to
-    the price where nodes differ in it.
+    The parts of a group follow one another. First as many replicas as possible and nothing else; then the least
+    cost, down to the number of devices, or to the price where nodes differ in it.
     """
     if len(demands) > MOST_DEMANDS:
         return known
@@ -37,7 +39,7 @@ def search_through(known: Layout, demands: Sequence[Demand], nodes: Sequence[Nod
 
 @dataclass(frozen=True, slots=True)
 class _Remaining:
-    """What is still to come of one kind of GPU: bytes in total, and of the largest demand."""
+    """What is still to come of one kind of GPU: bytes in total, and of the largest replica."""
 
     total_bytes: int
     largest_bytes: int
@@ -49,6 +51,7 @@ class _Search:
     def __init__(self, known: Layout, demands: Sequence[Demand], nodes: Sequence[Node], num_entries: int) -> None:
         self._demands = demands
         self._num_entries = num_entries
+        self._ends = _ends(demands)
         self._layout = Layout(nodes, known.kept)
         self._best: Cost = known.cost_of(demands)[:num_entries]
         self._kinds = {
@@ -65,7 +68,7 @@ class _Search:
         return self._found
 
     def _descend(self, index: int, skipped: Cost) -> None:
-        """Try all places for the demand at ``index`` and for those after it."""
+        """Try all places for the demand at ``index`` and for those after it. A group is left out as a whole."""
         if self._steps <= 0 or self._lower_bound(index, skipped) >= self._best:
             return
         self._steps -= 1
@@ -78,7 +81,9 @@ class _Search:
             self._layout.put(demand, spot)
             self._descend(index + 1, skipped)
             self._layout.take(demand)
-        self._descend(index + 1, plus(skipped, self._layout.without(demand)))
+        if end := self._ends.get(index):
+            left_out = map(self._layout.without, self._demands[index:end])
+            self._descend(end, reduce(plus, left_out, skipped))
 
     def _spots(self, demand: Demand) -> Iterator[Spot]:
         """All places that differ."""
@@ -113,15 +118,24 @@ class _Search:
         return tuple(cost)
 
 
+def _ends(demands: Sequence[Demand]) -> dict[int, int]:
+    """For the index of the first part of each group, the index after its last one."""
+    starts = [i for i, demand in enumerate(demands) if not i or demand.group != demands[i - 1].group]
+    return dict(pairwise([*starts, len(demands)]))
+
+
 def _rooms_of(layout: Layout, kind: str) -> tuple[Room, ...]:
     return tuple(room for room in layout.rooms if room.node.gpu and room.node.gpu.name == kind)
 
 
 def _remaining(demands: Sequence[Demand], kind: str) -> tuple[_Remaining, ...]:
     """For each index, of the demands from there on."""
-    sizes = [demand.num_ranks * demand.device_bytes * (demand.device == kind) for demand in reversed(demands)]
-    totals = [0, *accumulate(sizes)]
-    largest = [0, *accumulate(sizes, max)]
+    sizes = [demand.own_bytes * (demand.device == kind) for demand in demands]
+    of_group: Counter[Group] = Counter()
+    for demand, size in zip(demands, sizes, strict=True):
+        of_group[demand.group] += size
+    totals = [0, *accumulate(reversed(sizes))]
+    largest = [0, *accumulate((of_group[demand.group] for demand in reversed(demands)), max)]
     return tuple(_Remaining(*both) for both in zip(reversed(totals), reversed(largest), strict=True))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -10,7 +11,7 @@ from types import MappingProxyType
 
 from models.hardware import Node
 from models.placement.room import NOTHING, Cost, Devices, Room, minus, plus
-from models.placement.slots import Demand, Key, Slot
+from models.placement.slots import Demand, Group, Key, Slot
 
 NO_SLOTS: Mapping[Key, Slot] = MappingProxyType({})
 
@@ -38,6 +39,7 @@ class Layout:
         self.kept = kept
         self.cost = NOTHING
         self.placed: dict[Key, tuple[Demand, Room]] = {}
+        self._num_parts: Counter[Group] = Counter()
         self._by_name = {room.node.name: room for room in self.rooms}
 
     def room(self, name: str) -> Room | None:
@@ -46,17 +48,20 @@ class Layout:
 
     def spot(self, demand: Demand, room: Room, devices: Devices) -> Spot:
         """A place with its cost."""
-        return Spot(room, devices, room.cost(demand, devices, self.kept.get(demand.key)))
+        spans = self._num_parts[demand.group] > 0 and not room.groups[demand.group]
+        return Spot(room, devices, room.cost(demand, devices, self.kept.get(demand.key), spans=spans))
 
     def put(self, demand: Demand, spot: Spot) -> None:
         """Place the demand; it must fit."""
         spot.room.put(demand, spot.devices)
         self.placed[demand.key] = demand, spot.room
+        self._num_parts[demand.group] += 1
         self.cost = plus(self.cost, spot.cost)
 
     def take(self, demand: Demand) -> Spot:
         """Take the demand away; where it was, and what it cost."""
         _, room = self.placed.pop(demand.key)
+        self._num_parts[demand.group] -= 1
         spot = self.spot(demand, room, room.take(demand))
         self.cost = minus(self.cost, spot.cost)
         return spot
@@ -84,8 +89,11 @@ class Layout:
                 self.put(demand, self.spot(demand, room, devices))
 
     def without(self, demand: Demand) -> Cost:
-        """What it costs that the demand has no place: losing one that it has counts as a move."""
-        return (1, demand.key in self.kept, *NOTHING[2:])
+        """What it costs that the demand has no place: losing one that it has counts as a move.
+
+        A group counts once.
+        """
+        return (demand.part == 0, demand.key in self.kept, *NOTHING[2:])
 
     def cost_of(self, demands: Iterable[Demand]) -> Cost:
         """The cost of the placement if these were to be placed."""

@@ -1,4 +1,4 @@
-"""Finds a place for one replica: a free one, or one that others give way to. Pure."""
+"""Finds a place for one demand: a free one, or one that others give way to. Pure."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def best_spot(layout: Layout, demand: Demand, rules: Rules) -> Spot | None:
     best: Spot | None = None
     best_rank: tuple[int, ...] = ()
     for room in layout.rooms:
-        spot = _spot(layout, demand, room, rules)
+        spot = spot_in(layout, demand, room, rules)
         if spot is not None:
             rank = (*rules.rank(spot.cost), _left_over(demand, spot))
             if best is None or rank < best_rank:
@@ -81,7 +81,8 @@ def make_room(layout: Layout, demand: Demand, rules: Rules) -> bool:
     return False
 
 
-def _spot(layout: Layout, demand: Demand, room: Room, rules: Rules) -> Spot | None:
+def spot_in(layout: Layout, demand: Demand, room: Room, rules: Rules) -> Spot | None:
+    """The best place in the room; None if it has none."""
     devices = room.tightest(demand, spread=rules.spread, only_used=rules.only_used)
     if devices is None:
         return None
@@ -99,7 +100,7 @@ def _left_over(demand: Demand, spot: Spot) -> int:
 def _has_volume(layout: Layout, demand: Demand) -> bool:
     """Whether all that is free, taken together, would do."""
     if demand.device == CPU:
-        return sum(room.free_bytes for room in layout.rooms) >= demand.device_bytes + demand.host_bytes
+        return sum(room.free_bytes for room in layout.rooms) >= demand.own_bytes + demand.host_bytes
     rooms = [(room, units) for room in layout.rooms if (units := room.units(demand)) is not None]
     needed = demand.num_ranks * min((units for _, units in rooms), default=RAY_UNITS)
     return sum(sum(room.free_units) for room, _ in rooms) >= needed
@@ -162,13 +163,13 @@ def _frees_enough(room: Room, demand: Demand, victims: Sequence[Demand]) -> bool
 
 
 def _size(demand: Demand) -> int:
-    return demand.num_ranks * demand.device_bytes + demand.host_bytes
+    return demand.own_bytes + demand.host_bytes
 
 
 def _exchange(layout: Layout, demand: Demand, victims: tuple[Demand, ...], room: Room, rules: Rules) -> bool:
     """Take the victims away, put the demand into the room, and the victims elsewhere; as before if that fails."""
     spots = [layout.take(victim) for victim in victims]
-    target = _spot(layout, demand, room, rules)
+    target = spot_in(layout, demand, room, rules)
     if target is not None:
         layout.put(demand, target)
         moves = zip(reversed(victims), reversed(spots), strict=True)

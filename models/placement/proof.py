@@ -8,7 +8,9 @@ from itertools import groupby
 from types import MappingProxyType
 
 from models.hardware import Node
-from models.placement.layout import lay_out
+from models.placement.groups import Parts, by_group, insert_some, remove_group
+from models.placement.layout import Layout, lay_out
+from models.placement.moves import Rules
 from models.placement.remedies import Attempt, MoreNodes, Reduction, Remedy, groups_of
 from models.placement.shortage import Shortage, find_shortage, room_bytes
 from models.placement.slots import Demand, Placement
@@ -20,7 +22,8 @@ NO_REDUCTIONS: Mapping[str, Sequence[Reduction]] = MappingProxyType({})
 class Misfit:
     """The replicas of a model that found no place. ``remedies``: the cheapest first, each tried by placing again.
 
-    ``room_bytes``: the most that such a replica could take of its device, beside what is placed.
+    ``room_bytes``: the most that a rank of such a replica could take of its device, beside what is placed. Of a
+    group both are those of a part that finds no place beside the others.
     """
 
     model: str
@@ -54,7 +57,6 @@ def prove(
     more_nodes = {group: attempt.more_nodes(group) for group in groups_of(nodes)}
 
     def prove_model(model: str, unplaced: Sequence[Demand]) -> Misfit:
-        largest = max(unplaced, key=lambda demand: (demand.device_bytes, demand.host_bytes, demand.num_cpus))
         holding = [
             remedy
             for group, remedy in more_nodes.items()
@@ -62,14 +64,24 @@ def prove(
         ]
         return Misfit(
             model,
-            tuple(demand.replica for demand in unplaced),
-            find_shortage(largest, demands, layout),
-            room_bytes(largest, layout),
+            tuple(dict.fromkeys(demand.replica for demand in unplaced)),
+            *_shortage(by_group(unplaced)[0], demands, layout),
             (*_free_of_charge(attempt, model, reductions), *sorted(holding, key=_price)),
         )
 
     by_model = groupby(placement.unplaced, key=lambda demand: demand.model)
     return tuple(prove_model(model, tuple(unplaced)) for model, unplaced in by_model)
+
+
+def _shortage(parts: Parts, demands: Sequence[Demand], layout: Layout) -> tuple[Shortage, int]:
+    """What keeps the largest part from a place that finds none beside those of its group that do; its room."""
+    left_over = insert_some(layout, parts, Rules())
+    if not left_over:
+        remove_group(layout, parts)
+    blocked = max(left_over or parts, key=lambda part: (part.device_bytes, part.host_bytes, part.num_cpus))
+    found = find_shortage(blocked, demands, layout), room_bytes(blocked, layout)
+    remove_group(layout, parts)
+    return found
 
 
 def _free_of_charge(

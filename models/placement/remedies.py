@@ -8,6 +8,7 @@ from itertools import count, islice
 
 from models.hardware import Node
 from models.memory.plan import format_bytes
+from models.placement.groups import by_group
 from models.placement.layout import Layout, lay_out, natural
 from models.placement.room import Room
 from models.placement.search import place
@@ -18,7 +19,7 @@ _MOST_TRIES = 8
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """A change that the planner offers, and what a replica takes after it.
+    """A change that the planner offers, and what a replica, or each part of one, takes after it.
 
     ``label`` says what to do, for example ``set limits.max_num_seqs to 4``.
     """
@@ -71,10 +72,11 @@ def changed(remedy: Remedy, demands: Sequence[Demand], nodes: Sequence[Node]) ->
     """The demands and nodes after the change."""
     if isinstance(remedy, MoreNodes):
         return list(demands), [*nodes, *_copies(remedy.group, remedy.num_nodes, nodes)]
-    own = sorted((demand for demand in demands if demand.model == remedy.model), key=lambda demand: demand.replica)
+    own = sorted((demand for demand in demands if demand.model == remedy.model), key=lambda demand: demand.key)
     others = [demand for demand in demands if demand.model != remedy.model]
     if isinstance(remedy, FewerReplicas):
-        return [*others, *own[: remedy.num_replicas]], list(nodes)
+        left = by_group(own)[: remedy.num_replicas]
+        return [*others, *(part for parts in left for part in parts)], list(nodes)
     after = remedy.reduction
     smaller = [replace(each, device_bytes=after.device_bytes, shared_bytes=after.shared_bytes) for each in own]
     return [*others, *smaller], list(nodes)
@@ -95,7 +97,7 @@ class Attempt:
 
     def fewer_replicas(self, model: str) -> FewerReplicas | None:
         """As many replicas as there is room for; None where there is none for even one."""
-        num_placed = sum(key[0] == model for key in self.placement.slots)
+        num_placed = len({key[:2] for key in self.placement.slots if key[0] == model})
         remedy = FewerReplicas(model, num_placed)
         return remedy if num_placed and self._helps(remedy, self._unplaced_of(model)) else None
 
@@ -141,7 +143,7 @@ def _fewest(like: Node, helped: Sequence[Demand], layout: Layout) -> int:
         return 1
     rooms = [room for room in layout.rooms if room.units(on_gpu[0]) is not None]
     free = sum(sum(room.free_units) * room.usable_bytes for room in rooms) // RAY_UNITS
-    needed = sum(demand.device_bytes * demand.num_ranks for demand in on_gpu)
+    needed = sum(demand.own_bytes for demand in on_gpu)
     return max(1, -(-(needed - free) // (like.gpu.usable_bytes * like.num_devices)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from models.placement.groups import Parts, by_group, find_group
 from models.placement.layout import Layout
 from models.placement.moves import Rules, find_place
 from models.placement.room import HOLDS, SAME_NODE, Cost, Room
@@ -36,18 +37,23 @@ class Hold:
 
 def part_replicas(layout: Layout) -> None:
     """Move replicas that share a node with one of their model to nodes with fewer of it."""
-    for demand, _ in list(layout.placed.values()):
-        together = layout.placed[demand.key][1].replicas[demand.model] - 1
-        elsewhere = [other for other in layout.rooms if other.replicas[demand.model] < together]
-        if any(Room(other.node).tightest(demand) is not None for other in elsewhere):
-            _try_to_part(layout, demand)
+    for parts in by_group([demand for demand, _ in layout.placed.values()]):
+        if any(_may_part(layout, part) for part in parts):
+            _try_to_part(layout, parts)
 
 
-def _try_to_part(layout: Layout, demand: Demand) -> None:
+def _may_part(layout: Layout, demand: Demand) -> bool:
+    together = layout.placed[demand.key][1].num_others(demand)
+    elsewhere = [other for other in layout.rooms if other.num_others(demand) < together]
+    return any(Room(other.node).tightest(demand) is not None for other in elsewhere)
+
+
+def _try_to_part(layout: Layout, parts: Parts) -> None:
     before, saved = layout.cost, layout.snapshot()
-    cost = layout.take(demand).cost
+    cost = [layout.take(part).cost for part in parts][-1]
     fewer = (*cost[:SAME_NODE], cost[SAME_NODE] - 1, *cost[SAME_NODE + 1 : HOLDS])
-    moved = find_place(layout, demand, Rules(at_most=fewer))
+    # The parts of a group want to lie together: none may leave alone, whatever that costs the first of them.
+    moved = find_group(layout, parts, Rules(at_most=fewer) if len(parts) == 1 else Rules())
     if not (moved and layout.cost < before):
         layout.restore(saved)
 

@@ -8,18 +8,21 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from math import ceil, comb, floor
 from operator import add, sub
+from typing import TypeVar
 
 from models.hardware import Node
-from models.placement.slots import CPU, RAY_UNITS, Demand, Key, Slot, gpu_units
+from models.placement.slots import CPU, RAY_UNITS, Demand, Group, Key, Slot, gpu_units
+
+Counted = TypeVar("Counted")
 
 # What a placement costs, the most important first, so that tuples compare as placements do. Every entry can only
-# grow when a demand is added. ``MOVED``: replicas that leave their present place. ``SAME_NODE``, ``SAME_DEVICE``:
-# pairs of replicas of one model that lie together. ``ASTRAY``: CPU replicas on nodes with GPUs. ``HOLDS``: GPUs in
-# use, and nodes in use by CPU replicas. ``PRICE``: of the nodes in use, in millionths. ``FETCHES``: replicas on
-# nodes without their weights.
+# grow when a demand is added. ``MOVED``: what leaves its present place. ``SPANS``: nodes of each group beyond one.
+# ``SAME_NODE``, ``SAME_DEVICE``: pairs of different replicas of one model that lie together. ``ASTRAY``: CPU
+# replicas on nodes with GPUs. ``HOLDS``: GPUs in use, and nodes in use by CPU replicas. ``PRICE``: of the nodes in
+# use, in millionths. ``FETCHES``: replicas on nodes without their weights.
 Cost = tuple[int, ...]
-UNPLACED, MOVED, SAME_NODE, SAME_DEVICE, ASTRAY, HOLDS, PRICE, NODES, FETCHES = range(9)
-NOTHING: Cost = (0,) * 9
+UNPLACED, MOVED, SPANS, SAME_NODE, SAME_DEVICE, ASTRAY, HOLDS, PRICE, NODES, FETCHES = range(10)
+NOTHING: Cost = (0,) * 10
 
 Devices = tuple[int, ...]
 
@@ -38,7 +41,10 @@ def minus(left: Cost, right: Cost) -> Cost:
 
 @dataclass(slots=True)
 class Room:
-    """One node: what is left of it, and what lies on it."""
+    """One node: what is left of it, and what lies on it.
+
+    ``replicas`` are counted by model, and by their group; CPU replicas by what they share.
+    """
 
     node: Node
     free_units: list[int] = field(init=False)
@@ -46,7 +52,8 @@ class Room:
     free_cpu_units: int = field(init=False)
     residents: dict[Key, tuple[Demand, Devices]] = field(default_factory=dict)
     replicas: Counter[str] = field(default_factory=Counter)
-    cpu_replicas: Counter[str] = field(default_factory=Counter)
+    groups: Counter[Group] = field(default_factory=Counter)
+    cpu_replicas: Counter[tuple[str, int]] = field(default_factory=Counter)
     on_device: list[Counter[str]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,8 +81,21 @@ class Room:
         """What the demand takes of the node's memory beside what is there."""
         if demand.device != CPU:
             return demand.host_bytes
-        shared = 0 if self.cpu_replicas[demand.model] else demand.shared_bytes
-        return demand.host_bytes + demand.device_bytes + shared
+        shared = 0 if self.cpu_replicas[_sharing(demand)] else demand.shared_bytes
+        return demand.host_bytes + demand.own_bytes + shared
+
+    def num_others(self, demand: Demand) -> int:
+        """How often other replicas of its model lie here."""
+        return self.replicas[demand.model] - self.groups[demand.group]
+
+    def open_units(self, demand: Demand) -> list[int]:
+        """The free units of each GPU; none where another rank of the demand's group is."""
+        if demand.num_parts == 1:
+            return self.free_units
+        held = {
+            index for other, devices in self.residents.values() if other.group == demand.group for index in devices
+        }
+        return [0 if index in held else units for index, units in enumerate(self.free_units)]
 
     def has_memory(self, demand: Demand) -> bool:
         return self.node_bytes(demand) <= self.free_bytes
@@ -90,7 +110,7 @@ class Room:
         if demand.device == CPU:
             return not devices
         units = self.units(demand)
-        free = self.free_units
+        free = self.open_units(demand)
         return (
             units is not None
             and len(set(devices)) == len(devices) == demand.num_ranks
@@ -111,7 +131,7 @@ class Room:
             return None
         fitting = sorted(
             (on[demand.model] if spread else 0, not on, free, index)
-            for index, (free, on) in enumerate(self.devices())
+            for index, (free, on) in enumerate(zip(self.open_units(demand), self.on_device, strict=True))
             if free >= units and (on or not only_used)
         )
         best = fitting[: demand.num_ranks]
@@ -134,15 +154,19 @@ class Room:
                 seen.add(looks)
                 yield devices
 
-    def cost(self, demand: Demand, devices: Devices, kept: Slot | None) -> Cost:
-        """What the demand adds to the cost of the placement when it is put here."""
+    def cost(self, demand: Demand, devices: Devices, kept: Slot | None, *, spans: bool) -> Cost:
+        """What the demand adds to the cost of the placement when it is put here.
+
+        ``spans``: its group lies on other nodes, and not on this one.
+        """
         node, model = self.node, demand.model
         on_cpu = demand.device == CPU
         first = not self.residents
         return (
             0,
             kept is not None and (kept.node != node.name or set(kept.devices) != set(devices)),
-            self.replicas[model],
+            spans,
+            self.num_others(demand),
             sum(self.on_device[index][model] for index in devices),
             on_cpu and bool(self.free_units),
             not self.cpu_replicas if on_cpu else sum(not self.on_device[index] for index in devices),
@@ -172,11 +196,22 @@ class Room:
             self.free_units[index] -= sign * units
 
     def _count(self, demand: Demand, devices: Devices, sign: int) -> None:
-        counters = [self.replicas, *(self.on_device[index] for index in devices)]
-        for counter in [*counters, self.cpu_replicas] if demand.device == CPU else counters:
-            counter[demand.model] += sign
-            if not counter[demand.model]:
-                del counter[demand.model]
+        for counter in (self.replicas, *(self.on_device[index] for index in devices)):
+            _add(counter, demand.model, sign)
+        _add(self.groups, demand.group, sign)
+        if demand.device == CPU:
+            _add(self.cpu_replicas, _sharing(demand), sign)
+
+
+def _sharing(demand: Demand) -> tuple[str, int]:
+    """Demands on a node that have this in common share their weights."""
+    return demand.model, demand.part
+
+
+def _add(counter: Counter[Counted], counted: Counted, amount: int) -> None:
+    counter[counted] += amount
+    if not counter[counted]:
+        del counter[counted]
 
 
 def cpu_units(demand: Demand) -> int:

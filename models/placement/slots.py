@@ -15,17 +15,20 @@ from models.hardware import Device
 RAY_UNITS = 10_000  # Ray counts resources in steps of 0.0001
 CPU = "cpu"
 
-Key = tuple[str, int]  # model, replica
+Group = tuple[str, int]  # model, replica
+Key = tuple[str, int, int]  # model, replica, part
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """One replica (or group of ``num_ranks`` tensor-parallel ranks) that has to be placed.
+    """One replica that has to be placed, or one of the ``num_parts`` of a group of ranks: a stage's ranks.
 
-    On a GPU node (``device`` names its kind of GPU) each rank takes ``device_bytes`` of one GPU, all ranks on one
-    node. On a CPU node (``device`` is ``cpu``) a replica takes ``device_bytes`` of the node's memory of its own,
-    and ``shared_bytes`` once for all replicas of the same ``model`` on the node. ``host_bytes`` and ``num_cpus``
-    are taken from the node beside a GPU.
+    Part p has the group's ranks from ``p * num_ranks`` on, all on one node; the parts may lie on different nodes,
+    but all have a place or none. On a GPU node (``device`` names its kind of GPU) each rank takes ``device_bytes``
+    of one GPU, and no two ranks of a group share one. On a CPU node (``device`` is ``cpu``) each takes
+    ``device_bytes`` of the node's memory of its own, and all of the part ``shared_bytes``, once for the same part
+    of all replicas of ``model`` on the node. ``host_bytes`` and ``num_cpus``, of all its ranks together, are taken
+    from the node beside that.
     """
 
     model: str
@@ -36,15 +39,32 @@ class Demand:
     num_ranks: int = 1
     host_bytes: int = 0
     num_cpus: float = 0.0
+    part: int = 0
+    num_parts: int = 1
 
     @property
     def key(self) -> Key:
+        return self.model, self.replica, self.part
+
+    @property
+    def group(self) -> Group:
+        """What all parts of one replica have in common."""
         return self.model, self.replica
+
+    @property
+    def own_bytes(self) -> int:
+        """What its ranks take of their devices together, without what is shared."""
+        return self.num_ranks * self.device_bytes
+
+    @property
+    def ranks(self) -> range:
+        """The numbers of its ranks in the group."""
+        return range(self.part * self.num_ranks, (self.part + 1) * self.num_ranks)
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where a demand lies: a node, and the indices of its GPUs, one for each rank; none on a CPU node."""
+    """Where a demand lies: a node, and the indices of its GPUs, one for each of its ranks; none on a CPU node."""
 
     node: str
     devices: tuple[int, ...] = ()
@@ -55,7 +75,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """``slots`` by (model, replica); ``unplaced`` are those that found no place."""
+    """``slots`` by (model, replica, part); ``unplaced`` are those that found no place, all parts of a replica."""
 
     slots: Mapping[Key, Slot]
     unplaced: tuple[Demand, ...] = ()

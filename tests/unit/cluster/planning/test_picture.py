@@ -17,7 +17,11 @@ DEMANDS = [
     Demand("bert@1", 0, "toy", 25, host_bytes=500),
     Demand("bert@1", 1, "toy", 1),
 ]
-SLOTS = {("llama@1", 0): Slot("n-0", (0,)), ("bert@1", 0): Slot("n-0", (0,)), ("bert@1", 1): Slot("n-0", (1,))}
+SLOTS = {
+    ("llama@1", 0, 0): Slot("n-0", (0,)),
+    ("bert@1", 0, 0): Slot("n-0", (0,)),
+    ("bert@1", 1, 0): Slot("n-0", (1,)),
+}
 NODE_BARS = draw_bars(NODES, DEMANDS, Placement(SLOTS))
 MARKS = assign_marks(["llama@1", "bert@1"])
 
@@ -55,7 +59,7 @@ def test_a_bar_with_more_models_than_cells_says_so_with_a_plus() -> None:
     names = [f"m{i}" for i in range(200)]
     demands = [Demand(name, 0, "cpu", 1) for name in names]
     node = Node("n", 8, 1000)
-    bars = draw_bars([node], demands, Placement({(name, 0): Slot("n") for name in names}))
+    bars = draw_bars([node], demands, Placement({(name, 0, 0): Slot("n") for name in names}))
     _, line = draw_nodes(bars, assign_marks(names), 80, colour=False)
     assert "+" in line.plain
     assert line.plain.endswith("20%      800 B free")

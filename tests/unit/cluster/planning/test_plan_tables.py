@@ -58,3 +58,11 @@ def test_narrow_terminals_get_a_paragraph_for_each_model_with_the_same_facts() -
 def test_the_same_place_is_counted() -> None:
     assert format_places([Slot("a"), Slot("b", (0, 1)), Slot("a"), None]) == "2 x a, b/0+1, nowhere"
     assert format_places([]) == "-"
+
+
+def test_each_rank_of_a_group_has_its_own_row_of_terms() -> None:
+    divided = application("smollm2-135m", parallel={"pipeline": 2}, limits={"max_model_len": 2048})
+    lines = shown(planned([cpu_node(), cpu_node("cpu-1")], divided), 200)
+    assert lines[1].startswith("smollm2-135m@1 rank 0 layers 16-29 297.1 MiB")
+    assert lines[2].startswith("smollm2-135m@1 rank 1 layers 0-15 324.1 MiB")
+    assert lines[2].split().count("-") == 1  # it computes no scores

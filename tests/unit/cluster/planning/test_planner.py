@@ -76,12 +76,12 @@ def test_a_model_that_sleeps_has_no_place_but_must_fit_alone() -> None:
     asleep = application("smollm2-135m", min_replicas=0, limits={"max_model_len": 256})
     plan = planned([cpu_node(memory_bytes=2 * GIB)], asleep)
     assert plan.problems == []
-    assert plan.waking == {"smollm2-135m@1": Slot("cpu-0")}
-    assert not plan.placement.slots.keys() - {("router", 0)}
+    assert plan.waking == {"smollm2-135m@1": (Slot("cpu-0"),)}
+    assert not plan.placement.slots.keys() - {("router", 0, 0)}
 
     beside_another = planned([cpu_node(memory_bytes=2 * GIB)], asleep, application("minilm", memory="1.5GiB"))
     assert beside_another.problems == []
-    assert beside_another.waking == {"smollm2-135m@1": None}
+    assert beside_another.waking == {"smollm2-135m@1": ()}
 
     too_many_cpus = application("minilm", min_replicas=0, num_cpus=16)
     (problem,) = planned([cpu_node()], too_many_cpus).problems
@@ -121,7 +121,7 @@ def test_written_places_hold_or_are_named() -> None:
         place = {"node": "gpu-0", "devices": [device]}
         return planned([gpu_node()], application("llama", placement=[place]), application("llama-2"))
 
-    assert plan_at(1).placement.slots["llama@1", 0] == Slot("gpu-0", (1,))
+    assert plan_at(1).placement.slots["llama@1", 0, 0] == Slot("gpu-0", (1,))
     misplaced = plan_at(7)
     assert misplaced.unfit == []
     (problem,) = misplaced.problems
@@ -130,9 +130,9 @@ def test_written_places_hold_or_are_named() -> None:
 
 
 def test_what_lies_somewhere_stays_there() -> None:
-    keep = {("llama@1", 0): Slot("gpu-1", (1,))}
+    keep = {("llama@1", 0, 0): Slot("gpu-1", (1,))}
     plan = plan_cluster(config(application("llama")), find, [gpu_node(), gpu_node("gpu-1")], keep=keep)
-    assert plan.placement.slots["llama@1", 0] == Slot("gpu-1", (1,))
+    assert plan.placement.slots["llama@1", 0, 0] == Slot("gpu-1", (1,))
 
 
 def test_pools_are_placed_by_their_budget() -> None:
@@ -149,3 +149,13 @@ def test_a_pool_that_cannot_be_says_why(model: str, reason: str) -> None:
     (problem,) = planned([cpu_node()], pool).problems
     assert problem.startswith("pool-small: ")
     assert reason in problem
+
+
+def test_what_no_node_holds_is_offered_between_several_and_then_planned_so() -> None:
+    small = [cpu_node(f"cpu-{index}", GIB + 400 * 2**20) for index in range(2)]
+    limits = {"max_model_len": 2048}
+    alone = planned(small, application("smollm2-135m", limits=limits))
+    assert "set parallel to auto, which is tensor 1 x pipeline 2" in alone.unfit[0]
+    divided = planned(small, application("smollm2-135m", limits=limits, parallel="auto"))
+    assert divided.unfit == []
+    assert divided.models[0].num_ranks == 2

@@ -15,6 +15,7 @@ from models.importing.importer import import_model
 from models.importing.preview import preview
 from models.local_store import LocalStore
 from models.manifest import Manifest
+from models.memory.account import total_bytes
 from models.object_store import Bucket
 from models.progress import NoProgress
 from models.spec import ModelSpec
@@ -70,6 +71,8 @@ def test_shards_with_experts_that_are_merged(tmp_path: Path, mixture: Path, dtyp
     assert len(list(mixture.glob("*.safetensors"))) > 1
     foretold = assert_foretold(spec_of(mixture, dtype=dtype), tmp_path)
     assert foretold.dtype == (dtype or "bfloat16")
+    assert foretold.weight_account is not None
+    assert total_bytes(foretold.weight_account) == foretold.weight_bytes
     assert foretold.shared_weight_bytes == foretold.weight_bytes
 
 

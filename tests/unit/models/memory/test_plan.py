@@ -21,7 +21,13 @@ GPU = Device("h100-80gb", "cuda", 80 * 1024**3, 78 * 1024**3, "H100")
 MARGIN = 0.6
 
 GRAPH = MINILM.model_copy(update={"format": WeightFormat.ONNX, "architecture": None})
-PLANNED: list[Served] = [(SMOLLM2, "transformers"), (MINILM, "embedding"), (GRAPH, "onnx"), (ADDER, "onnx")]
+PLANNED: list[Served] = [
+    (SMOLLM2, "transformers"),
+    (SMOLLM2, "vllm"),
+    (MINILM, "embedding"),
+    (GRAPH, "onnx"),
+    (ADDER, "onnx"),
+]
 
 LIMITS = st.builds(
     Limits,
@@ -40,6 +46,15 @@ def bytes_by_term(plan: MemoryPlan) -> dict[str, int]:
 def total(served: Served, limits: Limits, **changes: int) -> int:
     manifest, engine = served
     return plan_memory(manifest, limits.model_copy(update=changes), engine).total_bytes
+
+
+def test_vllm_has_the_same_pages_and_its_own_copy_of_the_weights() -> None:
+    limits = Limits(max_model_len=2048)
+    plan, other = (plan_memory(SMOLLM2, limits, engine) for engine in ("vllm", "transformers"))
+    assert plan.term("kv_cache") == other.term("kv_cache")
+    assert plan.max_concurrency == other.max_concurrency == limits.max_num_seqs
+    assert (plan.shared_bytes, other.shared_bytes) == (0, 538_060_032)
+    assert "attention" not in bytes_by_term(plan)
 
 
 def test_smollm2_is_planned_to_the_byte() -> None:

@@ -36,8 +36,8 @@ def test_a_snapshot_is_restored(asked: tuple[Demand, ...], there: tuple[Node, ..
 
 def test_the_cost_counts_what_the_order_of_preferences_needs() -> None:
     asked = [on_gpu("m", 0.2, replica) for replica in range(3)]
-    slots = {("m", 0): Slot("a", (0,)), ("m", 1): Slot("a", (0,)), ("m", 2): Slot("a", (1,))}
-    kept = {**slots, ("m", 2): Slot("b", (0,))}
+    slots = {("m", 0, 0): Slot("a", (0,)), ("m", 1, 0): Slot("a", (0,)), ("m", 2, 0): Slot("a", (1,))}
+    kept = {**slots, ("m", 2, 0): Slot("b", (0,))}
     layout = lay_out(asked, [gpu_node("a"), gpu_node("b")], slots, kept)
     assert [layout.cost[entry] for entry in (MOVED, SAME_NODE, SAME_DEVICE, HOLDS)] == [1, 3, 1, 2]
 
@@ -54,7 +54,7 @@ def test_the_first_replica_brings_what_is_shared() -> None:
 
 
 def test_devices_that_look_alike_are_one_choice() -> None:
-    layout = lay_out([on_gpu("k", 0.5)], [gpu_node("a", 4)], {("k", 0): Slot("a", (1,))})
+    layout = lay_out([on_gpu("k", 0.5)], [gpu_node("a", 4)], {("k", 0, 0): Slot("a", (1,))})
     (room,) = layout.rooms
     assert list(room.choices(on_gpu("m", 0.5))) == [(0,), (1,)]
     assert list(room.choices(on_gpu("m", 0.5, num_ranks=2))) == [(0, 1), (0, 2)]

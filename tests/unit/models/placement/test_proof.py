@@ -10,7 +10,7 @@ from models.placement.remedies import FewerReplicas, MoreNodes, Reduce, Reductio
 from models.placement.search import place
 from models.placement.shortage import Constraint, find_shortage
 from models.placement.slots import Demand
-from tests.unit.models.clusters import BIG, GIB, SMALL, cpu_node, demands, gpu_node, nodes, on_cpu, on_gpu
+from tests.unit.models.clusters import BIG, GIB, SMALL, cpu_node, demands, gpu_node, group, nodes, on_cpu, on_gpu
 
 
 def misfits(asked: list[Demand], there: list[Node], **reductions: list[Reduction]) -> tuple[Misfit, ...]:
@@ -34,6 +34,7 @@ BOUND = {
     Constraint.NO_DEVICE: ([on_gpu("m", 0.5)], [gpu_node("a", gpu=SMALL)], 1, 0),
     Constraint.DEVICE: ([on_gpu("m", 2)], [gpu_node("a")], 2 * BIG.usable_bytes, BIG.usable_bytes),
     Constraint.RANKS: ([on_gpu("m", 0.1, num_ranks=4)], [gpu_node("a"), gpu_node("b", 3)], 4, 3),
+    Constraint.GROUP: ([*group(on_gpu("m", 0), 1, 1, 1)], [gpu_node("a", 1), gpu_node("b", 1)], 3, 2),
     Constraint.NODE_MEMORY: ([on_cpu("m", 60, 5)], [cpu_node("a", 64)], 65 * GIB, 64 * GIB),
     Constraint.NODE_CPUS: ([on_cpu("m", 1, num_cpus=17)], [cpu_node("a")], 17, 16),
     Constraint.ALL_DEVICES: (
@@ -72,6 +73,33 @@ def test_the_constraint_that_binds_is_named_in_numbers(constraint: Constraint) -
     assert misfit.model == "m"
     assert misfit.shortage.constraint == constraint
     assert (misfit.shortage.needed, misfit.shortage.available) == (needed, available)
+
+
+def test_of_a_group_the_rank_is_named_that_finds_no_place_beside_the_others() -> None:
+    asked = [on_gpu("k", 0.5), *group(on_gpu("m", 0, num_ranks=2), 10 * GIB, 20 * GIB), on_gpu("z", 0.9)]
+    there = [gpu_node("a", 3), gpu_node("b", 1)]
+    (misfit,) = (each for each in misfits(asked, there) if each.model == "m")
+    assert misfit.replicas == (0,)
+    assert misfit.shortage.constraint == Constraint.FREE_DEVICE
+    assert misfit.shortage.text == (
+        "its ranks 0 to 1 need 10.0 GiB of a big, and at most 0 B are free on each of 2 on one node without its "
+        "other ranks, 165.4 GiB on all"
+    )
+
+
+def test_fewer_groups_and_more_nodes_are_remedies() -> None:
+    asked = [part for replica in range(2) for part in group(on_gpu("m", 0, replica), 60 * GIB, 70 * GIB)]
+    misfit = only(asked, [gpu_node("a1", 2, group="a")])
+    assert misfit.replicas == (1,)
+    assert misfit.shortage.text.startswith("all replicas together need 260.0 GiB of big")
+    assert misfit.remedies == (FewerReplicas("m", 1), MoreNodes("a", 1, None))
+
+
+def test_a_group_on_cpu_nodes_names_the_rank_too() -> None:
+    asked = [on_cpu("k", 10), *group(on_cpu("m", 0), 30 * GIB, 40 * GIB)]
+    misfit = only(asked, [cpu_node("a", 45), cpu_node("b", 36)])
+    assert misfit.model == "m"
+    assert misfit.shortage.text == "its rank 0 needs 30.0 GiB of a node's memory; at most 26.0 GiB are free on one"
 
 
 def test_what_can_never_fit_does_not_count_for_the_others() -> None:
@@ -138,11 +166,11 @@ def test_every_remedy_makes_it_fit(asked: tuple[Demand, ...], there: tuple[Node,
     placement = place(asked, there)
     halves = {demand.model: [Reduction("halve", demand.device_bytes // 2)] for demand in asked}
     proof = prove(placement, asked, there, halves)
-    left_over = {demand.key for demand in placement.unplaced}
+    left_over = {demand.group for demand in placement.unplaced}
     assert {(misfit.model, replica) for misfit in proof for replica in misfit.replicas} == left_over
     for misfit in proof:
         assert misfit.shortage.needed > misfit.shortage.available
         own = {(misfit.model, replica) for replica in misfit.replicas}
         for remedy in misfit.remedies:
             after = place(*changed(remedy, asked, there))
-            assert {demand.key for demand in after.unplaced} <= left_over - own
+            assert {demand.group for demand in after.unplaced} <= left_over - own

@@ -20,8 +20,8 @@ def test_what_ray_would_refuse_in_this_order_fits_in_another() -> None:
     """On one node with two GPUs, Ray books .5 and .4 on the first and .5 on the second, and .6 nowhere."""
     shares = {"a": 0.5, "b": 0.4, "c": 0.5, "d": 0.6}
     placement = place([on_gpu(model, share) for model, share in shares.items()], [gpu_node("n")])
-    assert placement.slots["a", 0] == placement.slots["c", 0]
-    assert placement.slots["b", 0] == placement.slots["d", 0] != placement.slots["a", 0]
+    assert placement.slots["a", 0, 0] == placement.slots["c", 0, 0]
+    assert placement.slots["b", 0, 0] == placement.slots["d", 0, 0] != placement.slots["a", 0, 0]
 
 
 def test_the_fewest_devices_are_used() -> None:
@@ -42,7 +42,7 @@ def test_a_smaller_one_gives_way() -> None:
     full = [on_gpu(f"full-{i}", 1) for i in range(50)]
     pairs = [on_gpu("a", 0.4), on_gpu("b", 0.4), on_gpu("c", 0.9)]
     nodes = [gpu_node("n", 52)]
-    keep = {("a", 0): Slot("n", (0,)), ("b", 0): Slot("n", (1,))}
+    keep = {("a", 0, 0): Slot("n", (0,)), ("b", 0, 0): Slot("n", (1,))}
     placement = place([*full, *pairs], nodes, keep)
     assert placement.unplaced == ()
     assert sum(placement.slots[key] == slot for key, slot in keep.items()) == 1
@@ -70,7 +70,7 @@ def test_replicas_are_spread_evenly() -> None:
 
 def test_ranks_lie_on_different_gpus_of_one_node() -> None:
     nodes = [gpu_node("a", 1), gpu_node("b", 2), gpu_node("c", 1)]
-    assert place([on_gpu("m", 0.9, num_ranks=2)], nodes).slots == {("m", 0): Slot("b", (0, 1))}
+    assert place([on_gpu("m", 0.9, num_ranks=2)], nodes).slots == {("m", 0, 0): Slot("b", (0, 1))}
 
 
 def test_ranks_are_never_divided_between_nodes() -> None:
@@ -81,7 +81,7 @@ def test_ranks_are_never_divided_between_nodes() -> None:
 def test_each_kind_of_gpu_takes_its_own() -> None:
     nodes = [gpu_node("a", gpu=SMALL), gpu_node("b", gpu=BIG)]
     placement = place([on_gpu("m", 0.5, gpu=BIG), on_gpu("n", 0.5, gpu=SMALL)], nodes)
-    assert (placement.slots["m", 0].node, placement.slots["n", 0].node) == ("b", "a")
+    assert (placement.slots["m", 0, 0].node, placement.slots["n", 0, 0].node) == ("b", "a")
 
 
 def test_more_than_one_device_has_never_fits() -> None:
@@ -117,56 +117,56 @@ def test_weights_are_shared_where_another_copy_would_leave_no_room() -> None:
     asked = [*(on_cpu("m", 1, shared_gib=10, replica=replica) for replica in range(2)), on_cpu("n", 12)]
     placement = place(asked, [cpu_node("a", 13), cpu_node("b", 13)])
     assert placement.unplaced == ()
-    assert placement.slots["m", 0] == placement.slots["m", 1]
+    assert placement.slots["m", 0, 0] == placement.slots["m", 1, 0]
 
 
 def test_cpu_models_stay_off_nodes_with_gpus() -> None:
-    assert place([on_cpu("m", 1)], [gpu_node("a"), cpu_node("b")]).slots["m", 0].node == "b"
+    assert place([on_cpu("m", 1)], [gpu_node("a"), cpu_node("b")]).slots["m", 0, 0].node == "b"
 
 
 def test_the_cheaper_node_is_filled() -> None:
     nodes = [gpu_node("a", price_per_hour=9.0), gpu_node("b", price_per_hour=4.0)]
-    assert place([on_gpu("m", 0.5)], nodes).slots["m", 0].node == "b"
+    assert place([on_gpu("m", 0.5)], nodes).slots["m", 0, 0].node == "b"
 
 
 def test_among_equals_the_node_with_the_weights_is_taken() -> None:
     nodes = [gpu_node("a"), gpu_node("b"), gpu_node("c", stored=frozenset({"m"}))]
-    assert place([on_gpu("m", 0.5)], nodes).slots["m", 0].node == "c"
+    assert place([on_gpu("m", 0.5)], nodes).slots["m", 0, 0].node == "c"
 
 
 def test_stored_weights_are_not_worth_a_device() -> None:
     nodes = [gpu_node("a"), gpu_node("b", stored=frozenset({"n"}))]
-    keep = {("m", 0): Slot("a", (0,))}
+    keep = {("m", 0, 0): Slot("a", (0,))}
     placement = place([on_gpu("m", 0.5), on_gpu("n", 0.5)], nodes, keep)
     assert devices(placement) == {("a", 0)}
 
 
 def test_names_are_counted_as_people_do() -> None:
     nodes = [gpu_node("gpu-10"), gpu_node("gpu-9")]
-    assert place([on_gpu("m", 0.5)], nodes).slots["m", 0].node == "gpu-9"
+    assert place([on_gpu("m", 0.5)], nodes).slots["m", 0, 0].node == "gpu-9"
 
 
 def test_what_is_kept_stays_even_if_another_place_were_better() -> None:
     asked = [on_gpu("m", 0.3), on_gpu("n", 0.3), on_gpu("new", 0.3)]
-    keep = {("m", 0): Slot("b", (1,)), ("n", 0): Slot("a", (1,))}
+    keep = {("m", 0, 0): Slot("b", (1,)), ("n", 0, 0): Slot("a", (1,))}
     placement = place(asked, [gpu_node("a"), gpu_node("b")], keep)
     assert {key: placement.slots[key] for key in keep} == keep
     assert len(devices(placement)) == 2
 
 
 def test_ranks_that_are_kept_keep_their_order() -> None:
-    keep = {("m", 0): Slot("a", (2, 0))}
+    keep = {("m", 0, 0): Slot("a", (2, 0))}
     assert place([on_gpu("m", 0.5, num_ranks=2)], [gpu_node("a", 4)], keep).slots == keep
 
 
 @pytest.mark.parametrize("gone", [Slot("gone", (0,)), Slot("a", (7,)), Slot("a", (0, 1)), Slot("a")])
 def test_a_place_that_is_gone_is_not_kept(gone: Slot) -> None:
-    assert place([on_gpu("m", 0.5)], [gpu_node("a")], {("m", 0): gone}).slots == {("m", 0): Slot("a", (0,))}
+    assert place([on_gpu("m", 0.5)], [gpu_node("a")], {("m", 0, 0): gone}).slots == {("m", 0, 0): Slot("a", (0,))}
 
 
 def test_what_is_kept_gives_way_when_not_all_fits_otherwise() -> None:
     asked = [on_gpu("m", 0.5), on_gpu("n", 0.5), on_gpu("new", 1)]
-    keep = {("m", 0): Slot("a", (0,)), ("n", 0): Slot("a", (1,))}
+    keep = {("m", 0, 0): Slot("a", (0,)), ("n", 0, 0): Slot("a", (1,))}
     placement = place(asked, [gpu_node("a")], keep)
     assert placement.unplaced == ()
     assert sum(placement.slots[key] == slot for key, slot in keep.items()) == 1
