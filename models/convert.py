@@ -84,8 +84,10 @@ def _unmark(model: PreTrainedModel) -> None:
 
 
 def _distinct(tensors: Mapping[str, torch.Tensor]) -> list[StoredTensor]:
-    """Tensors that share their memory, as a tied head does with the embedding, are written once."""
-    by_storage = {tensor.untyped_storage()._cdata: (name, tensor) for name, tensor in tensors.items()}
+    """Tensors that share their memory, as a tied head does with the embedding, are written once, by one name."""
+    by_storage: dict[int, tuple[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        by_storage.setdefault(tensor.untyped_storage()._cdata, (name, tensor))
     return [StoredTensor(name, _name(tensor.dtype), tuple(tensor.shape)) for name, tensor in by_storage.values()]
 
 

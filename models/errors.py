@@ -93,6 +93,10 @@ class EngineError(StowageError):
     """The engine failed while it worked on a valid request."""
 
 
+class GroupError(EngineError):
+    """The ranks that serve a model together cannot start, or cannot go on. Names rank, node and cause."""
+
+
 class ConfigError(StowageError):
     """What the operator wrote cannot be deployed."""
 

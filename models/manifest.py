@@ -170,11 +170,43 @@ class EmbeddingFacts(Frozen):
     max_tokens: int = Field(gt=0)
 
 
+class LayerBytes(Frozen):
+    """Stored bytes of one layer, and of ``num_layers - 1`` after it that are as large.
+
+    Of ``bytes``, matrices of ``row_bytes`` can be divided by their rows, and matrices of ``column_bytes`` by their
+    columns; each rank of tensor parallelism has the rest.
+    """
+
+    num_layers: int = Field(default=1, gt=0)
+    bytes: int = Field(ge=0)
+    row_bytes: int = Field(default=0, ge=0)
+    column_bytes: int = Field(default=0, ge=0)
+
+
+class WeightAccount(Frozen):
+    """Where the stored bytes of one stack of layers are: before it, in it, and after it.
+
+    ``head_bytes`` are 0 for a model without a head, and where the head is the embedding, whose rows both can be
+    divided by; ``norm_bytes`` are of the norm before the head.
+    """
+
+    embedding_bytes: int = Field(ge=0)
+    layers: tuple[LayerBytes, ...]
+    norm_bytes: int = Field(default=0, ge=0)
+    head_bytes: int = Field(default=0, ge=0)
+
+    @property
+    def each_layer(self) -> tuple[LayerBytes, ...]:
+        """As many as the model has layers."""
+        return tuple(layer for layer in self.layers for _ in range(layer.num_layers))
+
+
 class Manifest(Frozen):
     """One immutable model version. ``weight_bytes`` is the size of its tensors, as stored.
 
     ``shared_weight_bytes``: how many of them a process uses where they lie in the mapped file, so that replicas on
     a CPU node hold them once between them; None: all, as in manifests from before this was told apart.
+    ``weight_account`` is None for what is not one stack of layers, and in manifests from before there was one.
     """
 
     schema_version: Literal[1] = 1
@@ -190,6 +222,7 @@ class Manifest(Frozen):
     num_parameters: int = Field(ge=0)
     weight_bytes: int = Field(ge=0)
     shared_weight_bytes: int | None = Field(default=None, ge=0)
+    weight_account: WeightAccount | None = None
     architecture: ArchitectureFacts | None = None
     tokenizer: TokenizerFacts | None = None
     embedding: EmbeddingFacts | None = None

@@ -9,7 +9,9 @@ from pydantic import Field, StringConstraints
 from models.manifest import Frozen, Name, Version
 from models.types import Task, VersionId
 
-EngineName = Literal["transformers", "embedding", "onnx"]
+EngineName = Literal["transformers", "vllm", "embedding", "onnx"]
+# Those that generate, from a KV cache in pages.
+PAGED_ENGINES: frozenset[EngineName] = frozenset({"transformers", "vllm"})
 DType = Literal["float32", "bfloat16", "float16"]
 
 MAX_NUM_SEQS = 1024

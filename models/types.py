@@ -247,7 +247,11 @@ class InferRequest(Sent):
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What is known of a deployed version. ``max_concurrency``: requests that one replica works on at once."""
+    """What is known of a deployed version. ``max_concurrency``: requests that one replica works on at once.
+
+    ``num_ranks``: processes between which one replica is divided. ``args_digest`` is the same as long as
+    the version is deployed alike.
+    """
 
     id: VersionId
     task: Task
@@ -260,6 +264,8 @@ class ModelCard:
     licence: str | None = None
     planned_bytes: int | None = None
     max_concurrency: int | None = None
+    num_ranks: int = 1
+    args_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

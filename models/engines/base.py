@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from models.parallel.layout import GroupLayout
 from models.types import (
     EmbeddingResult,
     EngineStats,
@@ -30,7 +32,10 @@ class EngineSettings:
     ``kv_cache_bytes`` is what those pages take, for engines that want the size. ``device`` is ``cpu`` or, as
     the process sees it, ``cuda:0``. ``device_cap_bytes``: all that the engine may take of the device, beside the
     process or device context itself; None where nothing is planned. ``keeps_heap``: the process keeps what a
-    generation step frees for the next step, so the engine gives it back when there is none.
+    generation step frees for the next step, so the engine gives it back when there is none. ``group``: how the
+    model is divided between ranks, None for one. ``vllm_python``: the interpreter that has vLLM installed.
+    ``sleep_after_s``: vLLM leaves the GPU when no request came for so long; None: never. ``stall_timeout_s``: of
+    vLLM's ranks, how long a step may take before the engine ends; None: what vLLM allows.
     """
 
     max_model_len: int
@@ -44,6 +49,10 @@ class EngineSettings:
     device: str = "cpu"
     device_cap_bytes: int | None = None
     keeps_heap: bool = False
+    group: GroupLayout | None = None
+    vllm_python: Path | None = None
+    sleep_after_s: float | None = None
+    stall_timeout_s: float | None = None
 
 
 class Engine(Protocol):
@@ -60,13 +69,20 @@ class Engine(Protocol):
         """The tensors that the model gives, for metadata."""
 
     def check(self) -> None:
-        """EngineError when the engine can no longer serve; called by the health check."""
+        """EngineError when the engine can no longer serve; called by the health check, in the event loop."""
 
     def stats(self) -> EngineStats:
         """A snapshot of the load, cheap enough to be taken every second."""
 
     def close(self) -> None:
         """Stop all work and free what the engine holds; idempotent."""
+
+
+class GroupLeader(Engine, Protocol):
+    """The engine of rank 0 of a group."""
+
+    def abort(self, cause: str) -> None:
+        """Fail every request that is in the engine, with this cause; from any thread."""
 
 
 @runtime_checkable

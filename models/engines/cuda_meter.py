@@ -70,4 +70,4 @@ def cuda_meter(device: str, process: Meter, context_bytes: int) -> CudaMeter:
     """For this process on ``device``."""
     allocator = TorchAllocator(device)
     uuid = allocator.uuid
-    return CudaMeter(allocator, process, lambda: process_bytes(uuid, os.getpid()), context_bytes)
+    return CudaMeter(allocator, process, lambda: process_bytes([os.getpid()], uuid), context_bytes)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, grammar_from, regex_to_lark
 from tokenizers import Tokenizer
-from transformers.generation.continuous_batching.requests import RequestState
 
 from models.errors import InvalidRequestError, UnsupportedOptionError
 from models.types import Grammar, GrammarKind
+
+if TYPE_CHECKING:
+    from transformers.generation.continuous_batching.requests import RequestState
 
 MAX_GRAMMAR_CHARS = 1 << 18
 # Fixed, so that a model cannot go on with blanks for ever. "lenient" would ignore what cannot be followed.
@@ -59,6 +63,10 @@ class Constraint:
         if self.failure is None and self._matcher.is_error():
             self.failure = _reason(self._matcher.get_error())
         return mask
+
+    def follows(self, token_ids: Sequence[int]) -> bool:
+        """Whether a whole continuation, that another engine was to keep to the grammar, matches so far."""
+        return bool(self._matcher.consume_tokens(list(token_ids)))
 
 
 class GrammarCompiler:
@@ -136,13 +144,18 @@ def json_source(schema: str) -> str:
     return json.dumps(parsed | {"x-guidance": JSON_OPTIONS}, ensure_ascii=False)
 
 
+def lark_of_regex(pattern: str) -> str:
+    """The same in Lark; ValueError when it is no expression that can be followed."""
+    return f"start: /{regex_to_lark(pattern, _ASCII_CLASSES)}/"
+
+
 def _source(grammar: Grammar) -> str:
     try:
         match grammar.kind:
             case GrammarKind.JSON_SCHEMA:
                 return LLMatcher.grammar_from_json_schema(json_source(grammar.text))
             case GrammarKind.REGEX:
-                return LLMatcher.grammar_from_lark(f"start: /{regex_to_lark(grammar.text, _ASCII_CLASSES)}/")
+                return LLMatcher.grammar_from_lark(lark_of_regex(grammar.text))
             case GrammarKind.CHOICE:
                 return grammar_from("choice", grammar.text)
             case GrammarKind.LARK:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from importlib.util import find_spec
 
 
-def process_bytes(device_uuid: str, pid: int) -> int | None:
-    """Bytes of process ``pid`` on the GPU; None where they cannot be known.
+def process_bytes(pids: Collection[int], device_uuid: str | None = None) -> int | None:
+    """Bytes of the processes together on the GPU, or on all of the node; None where they cannot be known.
 
     That is without the package nvidia-ml-py, on drivers that do not tell, and in a container that has process
     ids of its own, for the driver knows only the host's.
@@ -18,10 +19,15 @@ def process_bytes(device_uuid: str, pid: int) -> int | None:
     try:
         pynvml.nvmlInit()
         try:
-            handle = pynvml.nvmlDeviceGetHandleByUUID(device_uuid)
-            found = [each for each in pynvml.nvmlDeviceGetComputeRunningProcesses(handle) if each.pid == pid]
+            handles = (
+                [pynvml.nvmlDeviceGetHandleByUUID(device_uuid)]
+                if device_uuid
+                else [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+            )
+            running = [each for handle in handles for each in pynvml.nvmlDeviceGetComputeRunningProcesses(handle)]
         finally:
             pynvml.nvmlShutdown()
     except pynvml.NVMLError:
         return None
-    return found[0].usedGpuMemory if found else None
+    found = [each.usedGpuMemory for each in running if each.pid in pids]
+    return sum(found) if found and None not in found else None

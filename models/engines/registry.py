@@ -31,6 +31,7 @@ _ENTRIES = (
     _Entry(
         "transformers", WeightFormat.SAFETENSORS, Task.GENERATE, "models.engines.transformers:TransformersEngine"
     ),
+    _Entry("vllm", WeightFormat.SAFETENSORS, Task.GENERATE, "models.engines.vllm:VllmEngine"),
     _Entry(
         "embedding", WeightFormat.SAFETENSORS, Task.EMBED, "models.engines.embedding:TransformersEmbeddingEngine"
     ),

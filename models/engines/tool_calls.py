@@ -10,8 +10,9 @@ from tokenizers import Tokenizer
 
 from models.engines.grammar import json_source
 from models.engines.stop import overlap
+from models.errors import UnsupportedOptionError
 from models.tools import ToolCall, ToolCallPiece, ToolFunction, Tools
-from models.types import Grammar, GrammarKind
+from models.types import Conversation, GenerationRequest, Grammar, GrammarKind
 
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 _BEFORE_NAME = '\n{"name": "'
@@ -61,6 +62,21 @@ def tool_grammar(tools: Tools, tokenizer: Tokenizer) -> Grammar:
         functions=" | ".join(map(_call_rule, tools.functions)),
     )
     return Grammar(GrammarKind.LARK, text, _PARAM)
+
+
+def grammar_of(request: GenerationRequest, tokenizer: Tokenizer) -> Grammar | None:
+    """What the continuation has to match: the request's own grammar, or that of its tools.
+
+    UnsupportedOptionError when it has both.
+    """
+    tools = request.prompt.tools if isinstance(request.prompt, Conversation) else None
+    if tools is None or request.grammar is None:
+        return request.grammar if tools is None else tool_grammar(tools, tokenizer)
+    raise UnsupportedOptionError(
+        f"{request.grammar.param} and tools cannot be had in one answer",
+        remedy="leave out one of them, or set tool_choice to none",
+        param=request.grammar.param,
+    )
 
 
 def _as_token(tokenizer: Tokenizer, text: str) -> str | None:

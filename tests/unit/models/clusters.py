@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hypothesis import strategies as st
 
@@ -55,22 +56,35 @@ def demands(draw: st.DrawFn, most: int = 6) -> tuple[Demand, ...]:
         device = draw(st.sampled_from((CPU, "big", "big", "small")))
         size = draw(st.integers(1, 30 if device == CPU else 80)) * GIB
         shared = draw(st.integers(0, 10)) * GIB if device == CPU else 0
-        num_ranks = 1 if device == CPU else draw(st.sampled_from((1, 1, 1, 2)))
+        num_ranks = draw(st.sampled_from((1, 1, 1, 2)))
         num_cpus = draw(st.sampled_from((0, 0.3, 1, 2)))
-        for replica in range(min(draw(st.sampled_from((1, 1, 2, 3))), most - len(found))):
+        smaller = draw(st.sampled_from(([], [], [0], [GIB // 2], [GIB // 2, 0])))
+        for replica in range(draw(st.sampled_from((1, 1, 2, 3)))):
             host = draw(st.integers(0, 8)) * GIB
-            found.append(Demand(f"m{index}", replica, device, size, shared, num_ranks, host, num_cpus))
+            one = Demand(f"m{index}", replica, device, size, shared, num_ranks, host, num_cpus)
+            if len(found) + 1 + len(smaller) <= most:
+                found.extend(group(one, size, *(size - less for less in smaller)))
     return tuple(found)
+
+
+def group(like: Demand, *sizes: int) -> tuple[Demand, ...]:
+    """The parts of one replica, of which each rank takes one of ``sizes``."""
+    return tuple(
+        replace(like, device_bytes=size, part=part, num_parts=len(sizes)) for part, size in enumerate(sizes)
+    )
 
 
 def check(placement: Placement, asked: Sequence[Demand], there: Sequence[Node]) -> None:
     """Nothing is lost or beyond its GPU, memory or CPUs, summed anew from what ``Demand`` says."""
     assert {*placement.slots, *(demand.key for demand in placement.unplaced)} == {demand.key for demand in asked}
     assert len(placement.slots) + len(placement.unplaced) == len(asked)
+    assert {key[:2] for key in placement.slots}.isdisjoint(demand.group for demand in placement.unplaced)
+    ranks = Counter((key[:2], slot.node, index) for key, slot in placement.slots.items() for index in slot.devices)
+    assert max(ranks.values(), default=1) == 1, "two ranks of a group on one GPU"
     units: Counter[tuple[str, int]] = Counter()
     used_bytes: Counter[str] = Counter()
     num_cpus: Counter[str] = Counter()
-    shared: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    shared: defaultdict[str, dict[tuple[str, int], int]] = defaultdict(dict)
     by_name = {node.name: node for node in there}
     for demand in asked:
         if demand.key not in placement.slots:
@@ -81,8 +95,8 @@ def check(placement: Placement, asked: Sequence[Demand], there: Sequence[Node]) 
         num_cpus[node.name] += round(demand.num_cpus * RAY_UNITS)
         if demand.device == CPU:
             assert slot.devices == ()
-            used_bytes[node.name] += demand.device_bytes
-            shared[node.name][demand.model] = demand.shared_bytes
+            used_bytes[node.name] += demand.num_ranks * demand.device_bytes
+            shared[node.name][demand.model, demand.part] = demand.shared_bytes
         else:
             assert node.gpu is not None
             assert node.gpu.name == demand.device

@@ -31,7 +31,7 @@ def test_a_version_that_yaml_may_have_changed_is_refused(written: object) -> Non
     [
         ("modle", "m"),
         ("task", "dream"),
-        ("engine", "vllm"),
+        ("engine", "tgi"),
         ("dtype", "int4"),
         ("source", "  "),
         ("limits", {"max_num_seqs": 0}),

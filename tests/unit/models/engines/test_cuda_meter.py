@@ -40,4 +40,5 @@ def test_without_the_driver_the_planned_context_stands_in() -> None:
 
 
 def test_without_the_driver_s_library_nothing_is_known_of_the_device() -> None:
-    assert process_bytes("GPU-0", 1) is None
+    assert process_bytes([1], "GPU-0") is None
+    assert process_bytes([1]) is None

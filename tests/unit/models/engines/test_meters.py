@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import mmap
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.engines.meters import ProcessMeter, make_meter
+from models.engines.meters import DriverMeter, ProcessMeter, TreeMeter, make_meter
 from tests.unit.plans import make_plan
 
 MIB = 1024**2
@@ -44,6 +46,35 @@ def test_a_block_that_comes_and_goes_while_it_looks_is_not_counted_twice(tmp_pat
     assert 48 * MIB < max(highs) - quiet_bytes < 80 * MIB
 
 
+def test_the_processes_that_this_one_has_started_count_with_it(tmp_path: Path) -> None:
+    """A child that holds 64 MiB and has a child of its own that holds as much."""
+    hold = "import os; held = bytearray(b'x') * (64 << 20); os.write(1, b'ready\\n'); input()"
+    code = f"import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', {hold!r}]); {hold}"
+    meter = TreeMeter(tmp_path)
+    alone_bytes = meter.read().total_bytes
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert [child.stdout.readline() for _ in range(2)] == [b"ready\n", b"ready\n"]
+        added_bytes = meter.read().total_bytes - alone_bytes
+        child.communicate(b"\n\n")
+    assert 128 * MIB < added_bytes < 180 * MIB
+    assert meter.read().total_bytes < alone_bytes + 32 * MIB
+
+
+def test_of_children_on_gpus_the_driver_tells_and_otherwise_the_plan_stands_in(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    planned = make_plan({"weights": 7}, budget_bytes=9).planned
+    seen: list[int | None] = [5 * MIB, 6 * MIB]
+    meter = DriverMeter(TreeMeter(tmp_path), lambda: seen.pop(0), planned)
+    reading = meter.read()
+    assert (reading.total_bytes, reading.high_bytes) == (6 * MIB, 6 * MIB)
+    assert reading.parts["host"] > MIB
+    assert not caplog.records
+    assert DriverMeter(TreeMeter(tmp_path), lambda: None, planned).read().total_bytes == 7
+    assert "the driver does not tell" in caplog.text
+
+
 def test_where_the_mark_cannot_be_reset_only_a_higher_peak_counts(tmp_path: Path) -> None:
     process = tmp_path / "proc"
     process.mkdir()
@@ -64,7 +95,7 @@ def test_where_the_mark_cannot_be_reset_only_a_higher_peak_counts(tmp_path: Path
 
 def test_mapped_weights_count_whole(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(bytes(4 * MIB))
-    meter = make_meter(tmp_path, make_plan({}, budget_bytes=1), "cpu")
+    meter = make_meter(tmp_path, "transformers", make_plan({}, budget_bytes=1).planned, "cpu")
     with (
         (tmp_path / "model.safetensors").open("rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,

@@ -66,6 +66,12 @@ def test_an_engine_that_cannot_serve_the_model_is_refused() -> None:
         resolve_engine(manifest(WeightFormat.SAFETENSORS, Task.EMBED), "onnx")
 
 
+def test_vllm_serves_only_who_asks_for_it() -> None:
+    llama = manifest(WeightFormat.SAFETENSORS, Task.GENERATE)
+    assert resolve_engine(llama, "vllm") == "vllm"
+    assert resolve_engine(llama, None) == "transformers"
+
+
 def test_an_engine_is_made_from_its_folder(tmp_path: Path) -> None:
     tiny.arithmetic(tmp_path / "model.onnx")
     stored = tiny.manifest_of(tmp_path, WeightFormat.ONNX, Task.INFER)

@@ -15,7 +15,7 @@ from dataclasses import replace
 import pytest
 from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
-from models.engines import transformers as engines
+from models.engines import continuous as engines
 from models.engines.base import EngineSettings
 from models.engines.grammar import Constraint
 from models.engines.transformers import TransformersEngine
