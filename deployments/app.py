@@ -6,23 +6,27 @@ No ``from __future__ import annotations`` here: Serve reads the class of the arg
 import logging
 import os
 from contextlib import closing
+from dataclasses import replace
 
 from ray import serve
 from ray.serve import Application
 
 from deployments.args import ModelArgs, RouterArgs
+from deployments.bundles import choose_bundles
 from deployments.exposure import check_exposure, closed_without_keys
 from deployments.importing import ensure_imported
-from deployments.live import listening
-from deployments.live_nodes import live_nodes
+from deployments.live import listening, live_application
+from deployments.live_nodes import free_nodes, live_nodes
 from deployments.options import model_options, router_options
 from deployments.placing import check_places
-from deployments.planning import plan_model
+from deployments.planning import check_model_fits, plan_model
+from deployments.routing.bundles import Bundles, with_bundles
 from deployments.routing.cards import dump_card, make_card
 from deployments.state.location import state_url
+from deployments.update import check_ranks, check_room, is_replaced
 from models.errors import ConfigError
 from models.memory.calibration import store_overheads
-from models.memory.plan import MemoryPlan, check_fits, format_bytes
+from models.memory.plan import MemoryPlan, format_bytes
 
 logger = logging.getLogger("ray.serve")
 
@@ -42,7 +46,7 @@ def build_router(args: RouterArgs) -> Application:
 def build_model(args: ModelArgs) -> Application:
     """The application of one model version: imported if need be, planned, and refused if it cannot fit.
 
-    StoreError, ConfigError or DoesNotFitError become the application's status message.
+    StoreError, ConfigError, DoesNotFitError or ConflictError become the application's status message.
     """
     from deployments.model import Model  # noqa: PLC0415  as above
 
@@ -50,14 +54,23 @@ def build_model(args: ModelArgs) -> Application:
     nodes = live_nodes()
     overheads = store_overheads(args.store)
     plan = plan_model(args, stored.manifest, nodes, overheads)
-    check_fits(plan, stored.manifest, args.limits, plan.device.usable_bytes, _named(plan), overheads)
+    check_model_fits(args, stored.manifest, plan, nodes, overheads)
     check_places(args, plan, nodes)
     _check_compute_share(args, plan)
     logger.info("%s is planned at %s of %s.", args.id, format_bytes(plan.budget_bytes), plan.device.name)
-    card = make_card(stored.manifest, plan)
-    return serve.deployment(**model_options(args, plan, nodes), user_config=dump_card(card))(Model).bind(
-        args, plan
-    )
+    bundles = choose_bundles(args, plan, plan.group, nodes) if plan.group else None
+    _check_update(args, plan, bundles)
+    card = dump_card(replace(make_card(stored.manifest, plan), args_digest=args.digest))
+    user_config = with_bundles(card, bundles) if bundles else card
+    return serve.deployment(**model_options(args, plan, nodes), user_config=user_config)(Model).bind(args, plan)
+
+
+def _check_update(args: ModelArgs, plan: MemoryPlan, bundles: Bundles | None) -> None:
+    """ConflictError or ConfigError where what runs of the application cannot be followed by this."""
+    live = live_application(str(args.id))
+    if live is not None and is_replaced(args, live):
+        check_ranks(args, plan, live)
+        check_room(args, plan, bundles, free_nodes())
 
 
 def _has_keys(state: str) -> bool:
@@ -66,11 +79,6 @@ def _has_keys(state: str) -> bool:
 
     with closing(Database.open(state_url(state, os.environ))) as database:
         return bool(Keys(database).list())
-
-
-def _named(plan: MemoryPlan) -> str:
-    """The device, for messages."""
-    return plan.device.source if plan.device.kind == "cpu" else f"one {plan.device.name}"
 
 
 def _check_compute_share(args: ModelArgs, plan: MemoryPlan) -> None:

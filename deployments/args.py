@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import ByteSize, Field, model_validator
@@ -11,15 +13,19 @@ from deployments.limits.allowance import OutagePolicy
 from deployments.state.location import DEFAULT_STATE
 from models.manifest import Frozen
 from models.memory.budget import AUTO, MemoryBudget
+from models.parallel.layout import Degree
+from models.parallel.setting import GivenDegree, Parallel
 from models.spec import ModelSpec
 from models.store import DEFAULT_STORE
 
 MemoryPolicy = Literal["warn", "shed", "restart"]
 KeyPolicy = Literal["auto", "required", "off"]
+Update = Literal["auto", "surge", "replace"]
 
 
 class Place(Frozen):
-    """A place for one replica: the node's name in the plan, and the GPUs of that node, one for each rank."""
+    """A place for one replica, or for one stage of a group (of vLLM's, for all of it): the node's name in the
+    plan, and the GPUs of that node, one for each rank."""
 
     node: str
     devices: tuple[Annotated[int, Field(ge=0)], ...] = ()
@@ -31,7 +37,12 @@ class ModelArgs(ModelSpec):
     ``node_memory`` is the most that one node offers, for clusters whose nodes do not exist yet (None: the
     largest node that is alive). ``max_queued_requests`` bounds the requests that wait in each router replica.
     ``memory`` is the budget of one replica on its device: ``auto``, a size or a percentage. ``device``: ``auto``,
-    ``cpu``, ``gpu`` or a name of the device table. ``placement``: the plan's places, one for each replica.
+    ``cpu``, ``gpu`` or a name of the device table. ``parallel``: between how many devices one replica is divided.
+    ``stall_timeout_s``: a divided replica with work in which no rank gets on for so long starts anew.
+    ``placement``: the plan's places, one for each replica, or for each stage of one. ``vllm_python``: the
+    interpreter, on every node, of an environment that has vLLM, for ``engine: vllm``. ``sleep_after_s``: it leaves
+    its GPU when no request came for so long, until the next one. ``update``: whether a replica goes on until a new
+    one serves (``surge``) or ends first; ``auto``: a divided one goes on.
     """
 
     store: str = DEFAULT_STORE
@@ -43,14 +54,54 @@ class ModelArgs(ModelSpec):
     node_memory: ByteSize | None = None
     memory: MemoryBudget = AUTO
     device: str = "auto"
+    parallel: Parallel = "off"
+    stall_timeout_s: float = Field(default=60, gt=0)
+    vllm_python: Path | None = None
+    sleep_after_s: float | None = Field(default=None, gt=0)
     compute_share: float | None = Field(default=None, gt=0, le=100)
     memory_policy: MemoryPolicy = "warn"
     placement: tuple[Place, ...] = ()
+    update: Update = "auto"
+
+    @property
+    def digest(self) -> str:
+        """The same for the same arguments."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+    @property
+    def least_degree(self) -> Degree:
+        """Of one replica: what ``parallel`` says; with ``auto`` its plan may need more."""
+        return self.parallel.degree if isinstance(self.parallel, GivenDegree) else Degree()
+
+    @property
+    def least_parts(self) -> Degree:
+        """How its ranks lie on nodes, as ``MemoryPlan.parts`` has it: ``pipeline`` places of ``tensor`` GPUs."""
+        return self.least_degree.in_one_part if self.engine == "vllm" else self.least_degree
 
     @model_validator(mode="after")
     def _check_replicas(self) -> Self:
         if self.min_replicas > self.max_replicas:
             raise ValueError(f"min_replicas {self.min_replicas} exceeds max_replicas {self.max_replicas}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_vllm(self) -> Self:
+        if (self.engine == "vllm") != (self.vllm_python is not None):
+            raise ValueError(
+                f"engine is {self.engine!r}, and vllm_python {self.vllm_python}: vllm needs it, others not"
+            )
+        if self.vllm_python is not None and not self.vllm_python.is_absolute():
+            raise ValueError(f"vllm_python {self.vllm_python} is no absolute path")
+        return self
+
+    @model_validator(mode="after")
+    def _check_sleep(self) -> Self:
+        """What ``device: auto`` means is known when nodes are; the plan checks that."""
+        if self.sleep_after_s is not None and (self.engine != "vllm" or self.device == "cpu"):
+            raise ValueError(
+                f"sleep_after_s is {self.sleep_after_s:g}, but engine {self.engine!r} and device {self.device!r}: "
+                "only vllm on a GPU sleeps; set min_replicas to 0 instead"
+            )
         return self
 
     @model_validator(mode="after")
@@ -61,11 +112,16 @@ class ModelArgs(ModelSpec):
 
     @model_validator(mode="after")
     def _check_placement(self) -> Self:
-        if self.placement and len(self.placement) < self.max_replicas:
-            raise ValueError(f"placement has {len(self.placement)} places for max_replicas {self.max_replicas}")
+        num_places = self.max_replicas * self.least_parts.pipeline
+        if self.placement and len(self.placement) < num_places:
+            has = f"placement has {len(self.placement)} places"
+            raise ValueError(f"{has} for max_replicas {self.max_replicas}, not {num_places}")
         for place in self.placement:
-            if len(place.devices) > 1:
-                raise ValueError(f"placement gives one replica {len(place.devices)} GPUs of {place.node}, not one")
+            if self.parallel != "auto" and len(place.devices) not in (0, self.least_parts.tensor):
+                raise ValueError(
+                    f"placement gives one replica {len(place.devices)} GPUs of {place.node}, "
+                    f"not {self.least_parts.tensor}"
+                )
             if place.devices and self.device == "cpu":
                 raise ValueError(f"placement names GPU {place.devices[0]} of {place.node}, but device is 'cpu'")
             if not place.devices and self.device not in ("auto", "cpu"):

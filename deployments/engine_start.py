@@ -6,15 +6,16 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from deployments.args import ModelArgs
 from deployments.devices import assigned_gpu, pin_gpus, share_compute
 from deployments.importing import ensure_imported
 from deployments.options import engine_settings
-from deployments.place_ledger import Claim, PlaceLedger
+from deployments.place_ledger import PLACE_WAIT_S, Claim, PlaceLedger
 from deployments.placing import places_on
 from deployments.replica_node import ReplicaNode, reserved_resources, this_node
 from deployments.reservation import check_reservation
@@ -26,56 +27,68 @@ from models.memory.plan import MemoryPlan
 from models.start_lock import Holder, StartLock
 from models.store import StoredModel
 
-logger = logging.getLogger("ray.serve")
+if TYPE_CHECKING:
+    from deployments.group_lead import Group
 
-# As long as a replica that ends may take to leave its place.
-_PLACE_WAIT_S = 25.0
+logger = logging.getLogger("ray.serve")
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A ready engine, the version that it serves, and its place, which is to be kept as long as the engine."""
+    """A ready engine, the version that it serves, and its place, which is to be kept as long as the engine.
+
+    ``group``: the ranks that compute with it, where the model is divided.
+    """
 
     stored: StoredModel
     settings: EngineSettings
     engine: Engine
     claim: Claim | None = None
+    group: Group | None = None
 
 
 def start_engine(args: ModelArgs, plan: MemoryPlan) -> Started:
     """Blocks: for the import, for the engines that start before it on the same GPU, for its own load and warm-up.
 
     On a CPU nothing is waited for: there no engine sizes itself by what is free. ConfigError when Ray has reserved
-    less than was planned, or when the device is not there.
+    less than was planned, or when the device is not there. vLLM itself starts the ranks of a group.
     """
+    if plan.group is not None and plan.engine != "vllm":
+        from deployments.parallel import start_group  # noqa: PLC0415  imports torch
+
+        group = start_group(args, plan, plan.group)
+        return Started(group.stored, group.settings, group.engine, group=group)
     check_reservation(args, plan, reserved_resources())
     stored = ensure_imported(args)
     settings = engine_settings(args, plan)
     if plan.device.kind == "cpu":
         return Started(stored, settings, _load(plan, stored, settings))
     node = this_node()
-    gpu, claim = take_gpu(args, node)
-    with turn_on(gpu, args, node):
+    gpus, claim = take_gpus(args, node)
+    with ExitStack() as turns:
+        for each in sorted(gpus.split(",")):  # in the same order everywhere, so that two never wait for each other
+            turns.enter_context(turn_on(each, args, node))
         return Started(stored, settings, _load(plan, stored, settings), claim)
 
 
-def take_gpu(args: ModelArgs, node: ReplicaNode) -> tuple[str, Claim | None]:
+def take_gpus(args: ModelArgs, node: ReplicaNode) -> tuple[str, Claim | None]:
     """What CUDA calls the GPU that this process is to use, which is from now on the only one that it sees.
 
-    Must come before anything initialises CUDA. Without a placement it is the one that Ray has assigned.
+    Those of all ranks, by commas, where they are its children. Must come before anything initialises CUDA. Without
+    a placement it is what Ray has assigned.
     """
     claim = None
     if args.placement:
         ledger = PlaceLedger(node.folder / "places" / node.node_id)
-        claim = ledger.claim(args.id, places_on(args.placement, node.name), _PLACE_WAIT_S)
-        gpu = pin_gpus(claim.place.devices, os.environ)
+        claim = ledger.claim(args.id, places_on(args.placement, node.name), PLACE_WAIT_S)
+        gpus = pin_gpus(claim.places[0].devices, os.environ)
     else:
-        gpu = assigned_gpu(args.id, os.environ)
+        gpus = assigned_gpu(args.id, os.environ)
     if args.compute_share is not None:
         kept = share_compute(args.id, args.compute_share, os.environ)
-        report_compute_share(args.id, node.name, gpu, kept=kept)
-    logger.info("%s is on GPU %s of node %s.", args.id, gpu, node.name)
-    return gpu, claim
+        report_compute_share(args.id, node.name, gpus, kept=kept)
+    logger.info("%s is on GPU %s of node %s.", args.id, gpus, node.name)
+    return gpus, claim
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from ray.serve.exceptions import (
 )
 from ray.serve.handle import DeploymentHandle, DeploymentResponse, DeploymentResponseGenerator
 
+from deployments.live import running_deployment
 from deployments.routing.live_versions import LiveVersions
 from models.errors import EngineError, ModelUnavailableError, OverloadedError, Refusal, StowageError
 from models.types import (
@@ -78,11 +79,22 @@ class ServeClients:
         known = self._handles.get(application)
         if known is None:
             try:
-                known = await asyncio.to_thread(serve.get_app_handle, application)
+                known = await asyncio.to_thread(_app_handle, application)
             except (RayError, RayServeException) as error:
                 raise ModelUnavailableError(f"model {version} cannot be reached: {error}") from error
             known = self._handles.setdefault(application, known)
         return known
+
+
+def _app_handle(application: str) -> DeploymentHandle[Any]:
+    """While an application is built anew, and where its builder has refused, Serve knows only what runs of it."""
+    try:
+        return serve.get_app_handle(application)
+    except RayServeException:
+        running = running_deployment(application)
+        if running is None:
+            raise
+        return serve.get_deployment_handle(running, application)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,16 @@ import logging
 
 from deployments.args import ModelArgs
 from models.importing.importer import import_model
-from models.progress import LogProgress
+from models.progress import LogProgress, Progress
 from models.store import StoredModel, open_store
 
 logger = logging.getLogger("ray.serve")
 
 
-def ensure_imported(args: ModelArgs) -> StoredModel:
-    """The stored version, imported from its source if this is the first time; StoreError when it cannot be had."""
-    progress = LogProgress(logger)
+def ensure_imported(args: ModelArgs, progress: Progress | None = None) -> StoredModel:
+    """The stored version, imported from its source if this is the first time; StoreError when it cannot be had.
+
+    ``progress`` is told of it; None: the log is.
+    """
+    progress = progress or LogProgress(logger)
     return import_model(args, open_store(args.store, progress=progress), progress)

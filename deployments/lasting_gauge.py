@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ray.util.metrics import Gauge
 
 # Ray 2.60 exports a value for two of its report intervals, which are 10 s long, after it was set.
 _PERIOD_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One value of a gauge, with the labels that are its own."""
+
+    value: float
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 class LastingGauge:
@@ -25,16 +34,20 @@ class LastingGauge:
         self._gauge = Gauge(name, description, (*tags, *labels))
         self._gauge.set_default_tags(dict(tags))
         self._period_s = period_s
-        self._last: tuple[float, dict[str, str]] | None = None
+        self._last: tuple[Series, ...] = ()
         self._lock = threading.Lock()
         self._done = threading.Event()
         threading.Thread(target=self._repeat, name=name, daemon=True).start()
 
     def set(self, value: float, labels: Mapping[str, str] | None = None) -> None:
         """From now on, until it is set again, the gauge is closed or the process ends."""
+        self.set_all([Series(value, labels or {})])
+
+    def set_all(self, series: Sequence[Series]) -> None:
+        """As ``set``, of several at a time."""
         with self._lock:
-            self._last = (value, dict(labels or {}))
-            self._gauge.set(*self._last)
+            self._last = tuple(series)
+            self._say()
 
     def close(self) -> None:
         """What was set last is not repeated any more; idempotent."""
@@ -43,5 +56,8 @@ class LastingGauge:
     def _repeat(self) -> None:
         while not self._done.wait(self._period_s):
             with self._lock:
-                if self._last is not None:
-                    self._gauge.set(*self._last)
+                self._say()
+
+    def _say(self) -> None:
+        for each in self._last:
+            self._gauge.set(each.value, dict(each.labels))

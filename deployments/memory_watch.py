@@ -83,10 +83,15 @@ class MemoryWatch:
             return OverloadedError(f"{self._reason}; new work is refused", retry_after_s=_RETRY_AFTER_S)
         return None
 
+    def fault(self) -> str | None:
+        """Why the replica should be replaced, while it should."""
+        is_fault = self._policy == "restart" and self._state.over and self._state.has_fitted
+        return self._reason if is_fault else None
+
     def check(self) -> None:
         """EngineError while the replica should be replaced."""
-        if self._policy == "restart" and self._state.over and self._state.has_fitted:
-            raise EngineError(self._reason)
+        if fault := self.fault():
+            raise EngineError(fault)
 
     def look(self) -> MemoryReport:
         """Measure, decide and report once."""

@@ -9,10 +9,9 @@ from ray import serve
 from ray.util.metrics import Counter, Gauge
 
 from deployments.memory_watch import MemoryReport
-from models.memory.plan import MemoryPlan
 from models.types import EngineStats, VersionId
 
-_TAGS = ("application", "replica", "model", "version")
+_TAGS = ("application", "replica", "model", "version", "rank")
 
 # By name: what it says, and its label beside the tags of every metric.
 _GAUGES = {
@@ -49,16 +48,21 @@ class Sample:
 
 
 class MemoryMetrics:
-    """Reports one replica. ``version`` is what it serves, None of a pool: its labels are empty then.
+    """Reports one replica, or one ``rank`` of a group. ``version`` is what it serves, None of a pool.
 
-    ``engine`` is asked at each report for what the engine knows of its memory, by term.
+    The labels of what there is not are empty. ``engine`` is asked at each report for what the engine knows of its
+    memory, by term.
     """
 
     def __init__(
-        self, replica: Replica, version: VersionId | None, engine: Callable[[], Mapping[str, int]]
+        self,
+        replica: Replica,
+        version: VersionId | None,
+        engine: Callable[[], Mapping[str, int]],
+        rank: int | None = None,
     ) -> None:
         model = {"model": version.name if version else "", "version": version.version if version else ""}
-        tags = {**asdict(replica), **model}
+        tags = {**asdict(replica), **model, "rank": "" if rank is None else str(rank)}
         self._engine = engine
         self._num_episodes = 0
         self._gauges = {
@@ -98,8 +102,8 @@ def samples(found: MemoryReport, engine: Mapping[str, int]) -> Iterator[Sample]:
     yield Sample("over_budget", int(found.state.over))
 
 
-def kv_cache_in_use(plan: MemoryPlan, stats: EngineStats) -> dict[str, int]:
-    """Pages of running requests, at the plan's bytes for each; 0 for an engine without a KV cache."""
+def kv_cache_in_use(kv_cache_bytes: int, stats: EngineStats) -> dict[str, int]:
+    """Pages of running requests, of the planned bytes of all; 0 for an engine without a KV cache."""
     if not stats.num_kv_pages:
         return {"kv_cache": 0}
-    return {"kv_cache": plan.kv_cache_bytes * stats.num_kv_pages_used // stats.num_kv_pages}
+    return {"kv_cache": kv_cache_bytes * stats.num_kv_pages_used // stats.num_kv_pages}

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from typing import NotRequired, TypedDict
 
 from deployments.args import ModelArgs, RouterArgs
+from deployments.bundles import choose_bundles
 from deployments.devices import LEAVE_VISIBLE
 from deployments.placing import NodeChoice, Selector, choose_kind, choose_nodes
 from deployments.pool_args import PoolArgs
 from deployments.reservation import reserve
+from deployments.routing.bundles import Bundles, Strategy
+from deployments.update import SURGE_PERCENT, surges
 from models.engines.base import EngineSettings
 from models.engines.heap import ONE_HEAP
 from models.hardware import Node
+from models.memory.group_plan import RankPlan
 from models.memory.plan import MemoryPlan
 
 
@@ -45,6 +49,10 @@ class DeploymentOptions(TypedDict):
     graceful_shutdown_timeout_s: float
     num_replicas: NotRequired[int]
     autoscaling_config: NotRequired[dict[str, float]]
+    placement_group_bundles: NotRequired[list[dict[str, float]]]
+    placement_group_strategy: NotRequired[Strategy]
+    placement_group_bundle_label_selector: NotRequired[list[dict[str, str]]]
+    max_surge_percent: NotRequired[int]
     logging_config: dict[str, bool]
 
 
@@ -57,13 +65,17 @@ _HEALTH_CHECK_TIMEOUT_S = 30.0
 _SHUTDOWN_TIMEOUT_S = 20.0
 
 _CPU = "cpu"
+_BESIDE = ("context", "communication")  # on a GPU, the same
 _PROCESS = ("tokenizer", "runtime")  # terms that no engine allocates
 
 
 def model_options(args: ModelArgs, plan: MemoryPlan, nodes: Sequence[Node]) -> DeploymentOptions:
-    """The options of one model version: the budget as Ray's resources, the placement as a choice of ``nodes``."""
+    """The options of one model version: the budget as Ray's resources, the placement as a choice of ``nodes``.
+
+    Of a group's, the bundles say what is asked for all its ranks, the rest what is asked for the first.
+    """
     concurrency = plan.max_concurrency
-    chosen = choose_nodes(args.placement, nodes) if args.placement else None
+    chosen = choose_nodes(args.placement, nodes) if args.placement and not plan.group else None
     options = DeploymentOptions(
         ray_actor_options=dict(_actor_options(args, plan, chosen, nodes)),
         # Twice what runs at once: the next requests are already there when a place becomes free.
@@ -78,6 +90,10 @@ def model_options(args: ModelArgs, plan: MemoryPlan, nodes: Sequence[Node]) -> D
         options["num_replicas"] = args.min_replicas
     else:
         options["autoscaling_config"] = _autoscaling(args, concurrency)
+    if plan.group:
+        _add_bundles(options, choose_bundles(args, plan, plan.group, nodes))
+    if surges(args, plan):
+        options["max_surge_percent"] = SURGE_PERCENT
     if chosen:
         options["max_replicas_per_node"] = chosen.max_replicas_per_node
     return options
@@ -109,8 +125,14 @@ def pool_options(args: PoolArgs) -> DeploymentOptions:
     )
 
 
-def engine_settings(args: ModelArgs, plan: MemoryPlan) -> EngineSettings:
-    """What the engine may allocate: the plan's pages and lengths, nothing of its own choosing."""
+def engine_settings(args: ModelArgs, plan: MemoryPlan, rank: int = 0) -> EngineSettings:
+    """What the engine may allocate: the plan's pages and lengths, nothing of its own choosing.
+
+    Of a group, the bytes are those of the ``rank``; vLLM gives each of its ranks as much for the KV cache as the
+    one with most layers needs, which then has the fewest pages, and all take as many.
+    """
+    taken = plan.group.ranks[rank] if plan.group else plan
+    of_vllm = plan.group if plan.engine == "vllm" else None
     return EngineSettings(
         max_model_len=plan.max_model_len,
         max_num_seqs=plan.max_num_seqs,
@@ -118,12 +140,23 @@ def engine_settings(args: ModelArgs, plan: MemoryPlan) -> EngineSettings:
         max_batch_size=plan.max_batch_size,
         page_size=plan.page_size,
         num_kv_pages=plan.num_kv_pages,
-        kv_cache_bytes=plan.kv_cache_bytes,
+        kv_cache_bytes=max(rank.kv_cache_bytes for rank in of_vllm.ranks) if of_vllm else taken.kv_cache_bytes,
         num_threads=args.num_threads,
         device=_CPU if plan.device.kind == _CPU else "cuda:0",
-        device_cap_bytes=_cap_bytes(args, plan),
+        device_cap_bytes=_cap_bytes(args, plan, taken),
         keeps_heap=plan.engine == "transformers" and plan.device.kind == _CPU,
+        group=of_vllm.layout if of_vllm else None,
+        vllm_python=args.vllm_python,
+        sleep_after_s=args.sleep_after_s,
+        stall_timeout_s=args.stall_timeout_s if of_vllm else None,
     )
+
+
+def _add_bundles(options: DeploymentOptions, chosen: Bundles) -> None:
+    options["placement_group_bundles"] = [dict(bundle) for bundle in chosen.bundles]
+    options["placement_group_strategy"] = chosen.strategy
+    if chosen.label_selectors:
+        options["placement_group_bundle_label_selector"] = [dict(each) for each in chosen.label_selectors]
 
 
 def _actor_options(
@@ -136,25 +169,31 @@ def _actor_options(
     if chosen:
         options["label_selector"] = chosen.label_selector
         options["fallback_strategy"] = chosen.fallback_strategy
-        if reservation.num_gpus:
-            options["runtime_env"] = RuntimeEnv(env_vars={LEAVE_VISIBLE: "1"})
-    elif reservation.num_gpus and (kind := choose_kind(plan.device, nodes)):
+    elif reservation.num_gpus and not plan.group and (kind := choose_kind(plan.device, nodes)):
         options["label_selector"] = kind
-    if plan.device.kind == _CPU:
-        options["runtime_env"] = RuntimeEnv(env_vars=dict(ONE_HEAP))
+    environment = runtime_env(args, plan)
+    if environment["env_vars"]:
+        options["runtime_env"] = environment
     return options
 
 
-def _cap_bytes(args: ModelArgs, plan: MemoryPlan) -> int | None:
+def runtime_env(args: ModelArgs, plan: MemoryPlan) -> RuntimeEnv:
+    """Of each process of a replica."""
+    if plan.device.kind == _CPU:
+        return RuntimeEnv(env_vars=dict(ONE_HEAP))
+    return RuntimeEnv(env_vars={LEAVE_VISIBLE: "1"} if args.placement else {})
+
+
+def _cap_bytes(args: ModelArgs, plan: MemoryPlan, taken: MemoryPlan | RankPlan) -> int | None:
     """The budget, without what is no allocator's to hand out: the device context on a GPU, the process on a CPU.
 
     On a CPU only of a budget that was given: what ``auto`` finds for a graph of unknown shapes is an estimate,
     which is watched, and not a reason to refuse a request.
     """
     if plan.device.kind != _CPU:
-        return plan.budget_bytes - plan.term("context").bytes
-    process_bytes = sum(term.bytes for term in plan.terms if term.name in _PROCESS)
-    return None if args.memory.is_auto else plan.budget_bytes - process_bytes
+        return taken.budget_bytes - sum(term.bytes for term in taken.terms if term.name in _BESIDE)
+    process_bytes = sum(term.bytes for term in taken.terms if term.name in _PROCESS)
+    return None if args.memory.is_auto else taken.budget_bytes - process_bytes
 
 
 def _autoscaling(args: ModelArgs, concurrency: int) -> dict[str, float]:

@@ -52,6 +52,14 @@ def choose_nodes(places: Sequence[Place], nodes: Sequence[Node]) -> NodeChoice:
     return NodeChoice(first, [Selector(label_selector=each) for each in others], max(counts.values()))
 
 
+def choose_names(places: Sequence[Place], nodes: Sequence[Node]) -> dict[str, str]:
+    """The label selector for the nodes of ``places``, whatever they hold."""
+    names = {place.node for place in places}
+    chosen = sorted((node for node in nodes if node.name in names), key=lambda node: node.name)
+    label = _name_label(chosen)
+    return {label: _any_of(node.labels[label] for node in chosen)}
+
+
 def choose_kind(device: Device, nodes: Sequence[Node]) -> dict[str, str]:
     """The label selector that keeps a replica without a place to nodes with ``device``; empty where all GPUs are.
 
@@ -67,8 +75,9 @@ def choose_kind(device: Device, nodes: Sequence[Node]) -> dict[str, str]:
 
 
 def check_places(args: ModelArgs, plan: MemoryPlan, nodes: Sequence[Node]) -> None:
-    """ConfigError when ``args.placement`` names what is not there, or another device than the plan."""
+    """ConfigError when ``args.placement`` names what is not there, or another device or degree than the plan."""
     by_name = {node.name: node for node in nodes}
+    _check_degree(args, plan)
     for place in args.placement:
         if place.node not in by_name:
             raise _stale(args.id, f"node {place.node!r}, but alive are {_listed(by_name)}")
@@ -82,6 +91,26 @@ def check_places(args: ModelArgs, plan: MemoryPlan, nodes: Sequence[Node]) -> No
             )
         if any(index >= node.num_devices for index in place.devices):
             raise _stale(args.id, f"{_named(place)}, which has {node.num_devices}")
+
+
+def _check_degree(args: ModelArgs, plan: MemoryPlan) -> None:
+    """Of a group: whether each has a place for every stage, with a GPU of its own for every rank."""
+    degree = plan.parts
+    num_places = args.max_replicas * degree.pipeline
+    if args.placement and (len(args.placement) < num_places or len(args.placement) % degree.pipeline):
+        raise _stale(
+            args.id,
+            f"{len(args.placement)} places, but {args.max_replicas} replicas of {degree} take {num_places}",
+        )
+    for start in range(0, len(args.placement), degree.pipeline):
+        own = args.placement[start : start + degree.pipeline]
+        for place in own:
+            if place.devices and len(place.devices) != degree.tensor:
+                raise _stale(args.id, f"{_named(place)}, but the model is planned for {degree}")
+        taken = Counter((place.node, index) for place in own for index in place.devices)
+        if taken and max(taken.values()) > 1:
+            (node, index), _ = taken.most_common(1)[0]
+            raise _stale(args.id, f"GPU {index} of node {node} for two ranks of one replica")
 
 
 def places_on(places: Sequence[Place], node: str) -> tuple[Place, ...]:

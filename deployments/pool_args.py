@@ -47,6 +47,11 @@ class PoolArgs(Frozen):
         twice = sorted({str(each) for each in ids if ids.count(each) > 1})
         if twice:
             raise ValueError(f"models has {', '.join(twice)} more than once")
+        with_vllm = [str(model.id) for model in self.models if model.engine == "vllm"]
+        if with_vllm:
+            raise ValueError(
+                f"models has {', '.join(with_vllm)} with engine vllm, which runs in processes of its own"
+            )
         return self
 
     @property

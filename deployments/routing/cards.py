@@ -36,6 +36,7 @@ def make_card(manifest: Manifest, plan: MemoryPlan) -> ModelCard:
         licence=manifest.licence,
         planned_bytes=plan.total_bytes,
         max_concurrency=plan.max_concurrency,
+        num_ranks=plan.group.num_ranks if plan.group else 1,
     )
 
 

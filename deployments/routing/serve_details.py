@@ -6,8 +6,13 @@ that the command line can read it too, and clusters of other Ray versions can be
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from pydantic import BaseModel, ValidationError
 
+from deployments.routing.bundles import load_bundles
 from deployments.routing.cards import load_card, load_pool
 from deployments.routing.run_time import RunTimeNote, load_note
 from deployments.routing.states import ApplicationView, ReplicaView
@@ -17,6 +22,9 @@ from models.types import ModelCard, VersionId
 POOL_BUILDER = "deployments.pool_app:build_pool"
 ROUTER_BUILDER = "deployments.app:build_router"
 MODEL_BUILDER = "deployments.app:build_model"
+
+# Serve 2.60 (``ApplicationState._determine_app_status``).
+_POINTER = re.compile(r"(Failed to update the|The) deployments \[")
 
 
 class _Replica(BaseModel):
@@ -70,6 +78,14 @@ class _Application(BaseModel):
     deployments: dict[str, _Deployment] = {}
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What runs of an application: its ``user_config``, and the ids of its replicas."""
+
+    user_config: object
+    replicas: tuple[str, ...]
+
+
 class ServeDetails(BaseModel):
     """The reply. pydantic.ValidationError for anything that is not one."""
 
@@ -78,6 +94,34 @@ class ServeDetails(BaseModel):
     def views(self) -> tuple[ApplicationView, ...]:
         """Every application, ours or not, sorted by name."""
         return tuple(_view(name, application) for name, application in sorted(self.applications.items()))
+
+    @property
+    def without_deployments(self) -> list[str]:
+        """The applications that are being built, anew or for the first time, or whose builder has refused.
+
+        Serve 2.60 tells of them as if nothing ran of them, though replicas of before go on.
+        """
+        return [
+            name for name, app in self.applications.items() if not app.deployments and app.status != "DELETING"
+        ]
+
+    def with_running(self, running: Mapping[str, Running]) -> ServeDetails:
+        """With what runs of those, by name."""
+        found = {
+            name: app.model_copy(update={"deployments": {"running": _running(running[name])}})
+            for name, app in self.applications.items()
+            if name in running
+        }
+        return ServeDetails(applications=self.applications | found)
+
+
+def _running(running: Running) -> _Deployment:
+    """Since when, and where, is of no interest of a replica that runs."""
+    return _Deployment(
+        deployment_config=_Config(user_config=running.user_config),
+        target_num_replicas=len(running.replicas),
+        replicas=[_Replica(replica_id=each, state="RUNNING", start_time_s=0) for each in running.replicas],
+    )
 
 
 def _view(name: str, application: _Application) -> ApplicationView:
@@ -88,7 +132,7 @@ def _view(name: str, application: _Application) -> ApplicationView:
     return ApplicationView(
         name=name,
         status=application.status,
-        message=application.message or deployment.message,
+        message=_message(application, deployment),
         target_num_replicas=deployment.target_num_replicas,
         replicas=tuple(_replica(replica) for replica in deployment.replicas),
         required_resources=deployment.required_resources,
@@ -96,8 +140,15 @@ def _view(name: str, application: _Application) -> ApplicationView:
         pooled=_pooled(written, deployment),
         is_router=written is not None and written.import_path == ROUTER_BUILDER,
         selectors=_selectors(deployment.deployment_config.ray_actor_options),
+        bundles=load_bundles(deployment.deployment_config.user_config),
         run_time=note,
     )
+
+
+def _message(application: _Application, deployment: _Deployment) -> str:
+    """The application's is often no more than that its deployment has one."""
+    is_own = application.message and not _POINTER.match(application.message)
+    return application.message if is_own else deployment.message or application.message
 
 
 def _written(note: RunTimeNote | None) -> _Written | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from models.hardware import Device
 from models.memory.plan import format_bytes
@@ -40,6 +40,11 @@ class FreeNode:
     def holds(self, need: Need) -> bool:
         """By Ray's account, which has one sum for all GPUs of a node."""
         return all(self.has(resource, amount) for resource, amount in need.resources.items())
+
+    def without(self, need: Need) -> FreeNode:
+        """What it has left once it has given what is needed."""
+        left = {name: free - need.resources.get(name, 0.0) for name, free in self.resources.items()}
+        return replace(self, resources=left)
 
 
 def suitable(need: Need, nodes: Sequence[FreeNode]) -> list[FreeNode]:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from deployments.routing.bundles import Bundles
+from deployments.routing.group_shortage import GroupNeed, explain_group, is_group_lacking
 from deployments.routing.run_time import RunTimeNote
 from deployments.routing.shortage import FreeNode, Need, explain, is_lacking
 from models.types import ModelCard, VersionId
@@ -15,12 +17,13 @@ from models.types import ModelCard, VersionId
 PLACEMENT_GRACE_S = 3.0
 LONG_PLACEMENT_S = 30.0
 
+_TRACEBACK = "Traceback"
 _OWN_ERROR = re.compile(r"^models\.errors\.\w+: ")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """One deployed version as Serve sees it. ``reason`` says why it is not ready.
+    """One deployed version as Serve sees it. ``reason`` says why it is not ready, or not what was deployed last.
 
     ``status`` is ready, asleep (no replica, a request starts one), starting, waiting (for resources),
     failed or stopping. ``card`` is absent until the application has been built. ``pool`` is the application that
@@ -59,8 +62,9 @@ class ApplicationView:
     """What is needed of one Serve application. Resources are Ray's: CPU, GPU, memory in bytes.
 
     ``pooled`` are the versions that a pool hosts, with their cards once it has been built. A replica may be placed
-    on nodes to whose labels one of ``selectors`` applies, on all if there are none. ``run_time``: what was done to
-    it since its file was deployed, or in place of one.
+    on nodes to whose labels one of ``selectors`` applies, on all if there are none. ``bundles``: what the ranks of
+    a group ask for instead. ``run_time``: what was done to it since its file was deployed, or in place of one.
+    ``cause``: what the last group of ranks has failed of, while none has served since.
     """
 
     name: str
@@ -73,7 +77,9 @@ class ApplicationView:
     pooled: Mapping[VersionId, ModelCard | None] = field(default_factory=dict)
     is_router: bool = False
     selectors: tuple[Mapping[str, str], ...] = ()
+    bundles: Bundles | None = None
     run_time: RunTimeNote | None = None
+    cause: str | None = None
 
     @property
     def num_running(self) -> int:
@@ -114,20 +120,49 @@ def _version(application: str) -> VersionId | None:
 def read_status(
     view: ApplicationView, nodes: Sequence[FreeNode] | None, now_unix_s: float
 ) -> tuple[str, str | None]:
-    """The status of any application, in the words of ``ModelState``, and why it is not ready."""
+    """The status of any application, in the words of ``ModelState``, and why it is not ready, or not as asked."""
     if view.status == "DELETING":
         return "stopping", "it is being removed"
-    if view.num_running:
-        return "ready", None
+    failure = None
     if view.status == "DEPLOY_FAILED":
-        return "failed", _last_line(view.message) or "Serve gives no reason"
+        failure = _last_line(view.message) or "Serve gives no reason"
+    if view.num_running:
+        return "ready", _what_else(view, failure)
+    if failure:
+        return "failed", failure
     if view.status == "RUNNING" and view.target_num_replicas == 0:
         return "asleep", None
+    if view.waits_for_a_node:
+        lacking, why = _shortage(view, nodes)
+        grace_s = PLACEMENT_GRACE_S if lacking else LONG_PLACEMENT_S
+        if any(_unplaced_for(replica, now_unix_s) > grace_s for replica in view.replicas):
+            return "waiting", f"it cannot be scheduled: {why}"
+    return "starting", _why_it_starts(view)
+
+
+def _what_else(view: ApplicationView, failure: str | None) -> str | None:
+    """Of an application that serves: what is not as asked."""
+    if failure:
+        return f"what ran before goes on, for its update failed: {failure}"
+    return f"one of its groups starts anew: {view.cause}" if view.cause else None
+
+
+def _why_it_starts(view: ApplicationView) -> str:
+    """Of a group what the last one has failed of, and why this one did not start when it was tried before."""
+    error = _last_line(view.message)
+    if view.cause is None:
+        return error or "its replica is loading"
+    anew = f"its group of ranks starts anew: {view.cause}"
+    return f"{anew}; then {error}" if error and _TRACEBACK in view.message else anew
+
+
+def _shortage(view: ApplicationView, nodes: Sequence[FreeNode] | None) -> tuple[bool, str]:
+    """Whether the nodes are known to have too little, and what it is that a replica cannot get."""
+    if view.bundles:
+        group = GroupNeed.of(view.bundles)
+        return nodes is not None and is_group_lacking(group, nodes), explain_group(group, nodes)
     need = Need(view.required_resources, view.selectors, view.card.planned_bytes if view.card else None)
-    grace_s = PLACEMENT_GRACE_S if nodes is not None and is_lacking(need, nodes) else LONG_PLACEMENT_S
-    if any(_unplaced_for(replica, now_unix_s) > grace_s for replica in view.replicas):
-        return "waiting", f"it cannot be scheduled: {explain(need, nodes)}"
-    return "starting", _last_line(view.message) or "its replica is loading"
+    return nodes is not None and is_lacking(need, nodes), explain(need, nodes)
 
 
 def _states(view: ApplicationView, nodes: Sequence[FreeNode] | None, now_unix_s: float) -> Iterator[ModelState]:

@@ -12,10 +12,12 @@ from deployments import app
 from deployments.app import build_model, build_router
 from deployments.args import ModelArgs, RouterArgs
 from deployments.exposure import Listening
+from deployments.routing.states import ApplicationView, ReplicaView
 from deployments.state.api_key import KeyGrant
 from deployments.state.database import Database
 from deployments.state.keys import Keys
-from models.errors import ConfigError, DoesNotFitError
+from models.errors import ConfigError, ConflictError, DoesNotFitError
+from models.types import ModelCard, Task, VersionId
 from tests.unit.models.tiny_models import write_encoder
 
 CPU_NODE = {"CPU": 8.0, "memory": 16e9}
@@ -39,6 +41,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
         )
     ]
     monkeypatch.setattr(ray, "nodes", lambda: records)
+    monkeypatch.setattr(app, "live_application", lambda _: None)
 
 
 def build(folder: Path, **args: object) -> dict[str, Any]:
@@ -86,6 +89,18 @@ def test_what_cannot_run_as_written_is_refused(
 ) -> None:
     with pytest.raises(kind, match=message):
         build(tmp_path, **args)
+
+
+def test_what_runs_in_one_process_is_not_followed_by_a_group(
+    monkeypatch: pytest.MonkeyPatch, cluster: None, tmp_path: Path
+) -> None:
+    card = ModelCard(VersionId("mini", "1"), Task.EMBED, "embedding", 0, num_ranks=2, args_digest="before")
+    running = ReplicaView("RUNNING", placed=True, started_unix_s=0)
+    view = ApplicationView("mini@1", "DEPLOYING", "", 1, (running,), card=card)
+    monkeypatch.setattr(app, "live_application", lambda _: view)
+    monkeypatch.setattr(app, "free_nodes", lambda: ())
+    with pytest.raises(ConflictError, match=r"mini@1 runs with 2 ranks, and would have 1 \(write it as a version"):
+        build(tmp_path)
 
 
 def test_a_compute_share_needs_a_gpu(monkeypatch: pytest.MonkeyPatch, cluster: None, tmp_path: Path) -> None:

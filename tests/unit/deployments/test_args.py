@@ -16,6 +16,38 @@ def test_a_name_is_enough_for_a_model() -> None:
     assert (args.min_replicas, args.max_replicas, args.node_memory) == (1, 1, None)
 
 
+@pytest.mark.parametrize(
+    ("written", "complaint"),
+    [
+        ({"engine": "vllm"}, "engine is 'vllm', and vllm_python None"),
+        ({"vllm_python": "/opt/vllm/bin/python"}, "engine is None, and vllm_python /opt/vllm/bin/python"),
+        ({"engine": "vllm", "vllm_python": "bin/python"}, "vllm_python bin/python is no absolute path"),
+    ],
+)
+def test_what_vllm_needs_is_said(written: dict[str, str], complaint: str) -> None:
+    with pytest.raises(ValidationError, match=complaint):
+        ModelArgs.model_validate({"model": "m", **written})
+
+
+@pytest.mark.parametrize(
+    ("written", "complaint"),
+    [
+        (
+            {"engine": "transformers"},
+            "sleep_after_s is 60, but engine 'transformers' and device 'auto': only vllm",
+        ),
+        (
+            {"engine": "vllm", "vllm_python": "/v/python", "device": "cpu"},
+            "device 'cpu': .* set min_replicas to 0",
+        ),
+        ({"engine": "vllm", "vllm_python": "/v/python", "sleep_after_s": 0}, "greater than 0"),
+    ],
+)
+def test_only_vllm_on_a_gpu_sleeps(written: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ValidationError, match=complaint):
+        ModelArgs.model_validate({"model": "m", "sleep_after_s": 60, **written})
+
+
 @pytest.mark.parametrize(("written", "num_bytes"), [("8GiB", 8 * 1024**3), ("500MB", 500_000_000), (1024, 1024)])
 def test_node_memory_takes_units(written: object, num_bytes: int) -> None:
     assert ModelArgs.model_validate({"model": "m", "node_memory": written}).node_memory == num_bytes
@@ -77,15 +109,36 @@ ON_GPU = {"node": "a", "devices": [0]}
     ("args", "message"),
     [
         ({"device": "cpu", "compute_share": 40}, "compute_share 40 is of a GPU, but device is 'cpu'"),
-        ({"max_replicas": 2, "placement": [ON_GPU]}, "placement has 1 places for max_replicas 2"),
+        ({"max_replicas": 2, "placement": [ON_GPU]}, "placement has 1 places for max_replicas 2, not 2"),
         ({"device": "cpu", "placement": [ON_GPU]}, "placement names GPU 0 of a, but device is 'cpu'"),
         ({"device": "gpu", "placement": [{"node": "a"}]}, "placement names no GPU of a, but device is 'gpu'"),
-        ({"placement": [{"node": "a", "devices": [0, 1]}]}, "placement gives one replica 2 GPUs of a, not one"),
+        ({"placement": [{"node": "a", "devices": [0, 1]}]}, "placement gives one replica 2 GPUs of a, not 1"),
+        ({"parallel": {"tensor": 2}, "placement": [ON_GPU]}, "placement gives one replica 1 GPUs of a, not 2"),
+        ({"parallel": {"pipeline": 2}, "placement": [ON_GPU]}, "placement has 1 places for max_replicas 1, not 2"),
     ],
 )
 def test_args_that_contradict_each_other_are_refused(args: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         ModelArgs.model_validate({"model": "m", **args})
+
+
+@pytest.mark.parametrize(
+    ("parallel", "devices"), [("auto", [[0, 1], [1, 2, 3]]), ({"tensor": 2, "pipeline": 2}, [[0, 1], [2, 3]])]
+)
+def test_a_group_has_a_place_for_each_of_its_stages(parallel: object, devices: list[list[int]]) -> None:
+    places = [{"node": "a", "devices": each} for each in devices]
+    args = ModelArgs.model_validate({"model": "m", "parallel": parallel, "placement": places})
+    assert [place.devices for place in args.placement] == [tuple(each) for each in devices]
+
+
+def test_vllm_has_one_place_for_all_its_ranks() -> None:
+    vllm = {"model": "m", "engine": "vllm", "vllm_python": "/v/python"}
+    divided = {**vllm, "parallel": {"tensor": 2, "pipeline": 2}}
+    whole = {"node": "a", "devices": [0, 1, 2, 3]}
+    assert len(ModelArgs.model_validate({**divided, "placement": [whole]}).placement) == 1
+    halves = [{"node": "a", "devices": [0, 1]}, {"node": "b", "devices": [0, 1]}]
+    with pytest.raises(ValidationError, match="placement gives one replica 2 GPUs of a, not 4"):
+        ModelArgs.model_validate({**divided, "placement": halves})
 
 
 def test_a_placement_may_have_places_to_spare() -> None:

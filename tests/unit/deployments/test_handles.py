@@ -23,6 +23,7 @@ from ray.serve.exceptions import (
 )
 from ray.serve.handle import DeploymentHandle
 
+from deployments import handles
 from deployments.handles import ServeClient, ServeClients
 from deployments.routing.live_versions import LiveVersions
 from models.errors import (
@@ -307,6 +308,27 @@ async def test_a_handle_is_resolved_once_for_each_version(monkeypatch: pytest.Mo
     assert resolved == ["m@1", "m@2"]
 
 
+async def test_what_runs_is_reached_while_serve_does_not_know_its_application(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its builder is at work, or has refused what was deployed last."""
+
+    def get_app_handle(name: str) -> Handle:
+        raise RayServeException(f"no application {name}")
+
+    resolved: list[tuple[str, str]] = []
+
+    def get_deployment_handle(deployment: str, application: str) -> Handle:
+        resolved.append((deployment, application))
+        return Handle(Response())
+
+    monkeypatch.setattr(serve, "get_app_handle", get_app_handle)
+    monkeypatch.setattr(serve, "get_deployment_handle", get_deployment_handle)
+    monkeypatch.setattr(handles, "running_deployment", lambda _: "Model")
+    await ServeClients().client(VERSION)
+    assert resolved == [("Model", "m@1")]
+
+
 async def test_the_models_of_a_pool_share_its_handle_and_say_which_they_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -330,6 +352,7 @@ async def test_an_application_that_is_gone_is_unavailable_and_asked_for_again(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     answers: list[Exception | None] = [error, None]
+    monkeypatch.setattr(handles, "running_deployment", lambda _: None)
 
     def get_app_handle(_: str) -> Handle:
         if answer := answers.pop(0):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from ray.util.metrics import Gauge
 
-from deployments.lasting_gauge import LastingGauge
+from deployments.lasting_gauge import LastingGauge, Series
 
 Said = tuple[float, dict[str, str]]
 
@@ -57,6 +57,12 @@ def test_the_last_value_is_set_again_and_again(gauge: LastingGauge, told: Told) 
     num_waiting = told.said.count((1, {"state": "waiting"}))
     assert told.wait_for((1, {"state": "loading"}), times=3)
     assert told.said.count((1, {"state": "waiting"})) == num_waiting
+
+
+def test_several_series_last_together(gauge: LastingGauge, told: Told) -> None:
+    gauge.set_all([Series(2, {"state": "waiting"}), Series(3, {"state": "loading"})])
+    assert told.wait_for((2, {"state": "waiting"}), times=2)
+    assert told.wait_for((3, {"state": "loading"}), times=2)
 
 
 def test_nothing_is_said_before_the_first_value_and_nothing_again_after_the_end(

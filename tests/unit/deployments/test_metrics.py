@@ -37,12 +37,15 @@ def test_planned_and_measured_bytes_have_a_sample_for_each_term() -> None:
 
 
 def test_the_cache_in_use_is_its_pages_in_use() -> None:
-    assert kv_cache_in_use(PLAN, EngineStats(num_kv_pages=8, num_kv_pages_used=2)) == {"kv_cache": 50}
-    assert kv_cache_in_use(make_plan({"weights": 4}), EngineStats()) == {"kv_cache": 0}
+    assert kv_cache_in_use(PLAN.kv_cache_bytes, EngineStats(num_kv_pages=8, num_kv_pages_used=2)) == {
+        "kv_cache": 50
+    }
+    assert kv_cache_in_use(0, EngineStats()) == {"kv_cache": 0}
 
 
 @pytest.mark.parametrize("version", [VersionId("m", "1"), None], ids=["of a model", "of a pool"])
 def test_every_sample_is_one_that_ray_takes(version: VersionId | None) -> None:
     metrics = MemoryMetrics(Replica("m@1", "abc"), version, dict)
+    MemoryMetrics(Replica("m@1", "abc"), version, dict, rank=1).report(FOUND)
     metrics.report(FOUND)  # Ray raises for a label that a metric was not made with
     metrics.report(FOUND)

@@ -12,7 +12,10 @@ from models.devices import device_named
 from models.engines.base import EngineSettings
 from models.hardware import Device, Node
 from models.manifest import Manifest
-from models.memory.plan import ANY_CPU, MemoryPlan, plan_memory
+from models.memory.overheads import MEASURED
+from models.memory.plan import ANY_CPU, MemoryPlan, plan_memory, plan_replica
+from models.memory.sizing import Replica
+from models.parallel.layout import Degree
 from models.spec import EngineName, Limits
 from tests.unit.manifests import MINILM, SMOLLM2
 
@@ -140,6 +143,24 @@ def test_the_engine_may_allocate_what_was_planned_and_no_more() -> None:
         device="cpu",
         keeps_heap=True,
     )
+
+
+def test_vllm_is_told_the_stages_and_the_bytes_of_the_pages_where_they_are_largest() -> None:
+    args = ModelArgs.model_validate({"model": "smollm2-135m", "engine": "vllm", "vllm_python": "/v/python"})
+    plan = plan_replica(Replica(SMOLLM2, "vllm", ANY_CPU, MEASURED), LIMITS, degree=Degree(pipeline=4))
+    assert plan.group is not None
+    settings = engine_settings(args, plan)
+    assert settings.group == plan.group.layout
+    assert settings.stall_timeout_s == 60
+    by_layers = {rank.shard.num_layers: rank.kv_cache_bytes for rank in plan.group.ranks}
+    assert len(by_layers) > 1
+    assert settings.kv_cache_bytes == by_layers[max(by_layers)] == max(by_layers.values())
+
+
+def test_vllm_is_told_when_to_sleep() -> None:
+    written = {"model": "m", "engine": "vllm", "vllm_python": "/v/python", "sleep_after_s": 60}
+    plan = plan_replica(Replica(SMOLLM2, "vllm", H100, MEASURED), LIMITS)
+    assert engine_settings(ModelArgs.model_validate(written), plan).sleep_after_s == 60
 
 
 def test_on_a_gpu_the_engine_may_take_the_budget_beside_the_context() -> None:

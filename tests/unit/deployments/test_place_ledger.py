@@ -29,7 +29,7 @@ from models.types import VersionId
 
 places = [Place(node="a", devices=(index,)) for index in (0, 1)]
 claim = PlaceLedger(Path(sys.argv[1])).claim(VersionId("minilm", "1"), places, wait_s=5)
-print(claim.place.devices[0], flush=True)
+print(claim.places[0].devices[0], flush=True)
 time.sleep(60)
 """
 
@@ -50,7 +50,7 @@ def test_a_killed_replica_leaves_its_place_to_the_next(tmp_path: Path) -> None:
         killed, place = replicas.pop(0)
         killed.kill()
         killed.wait()
-        assert PlaceLedger(tmp_path).claim(MODEL, [FIRST, SECOND], wait_s=5).place.devices == (place,)
+        assert PlaceLedger(tmp_path).claim(MODEL, [FIRST, SECOND], wait_s=5).places[0].devices == (place,)
     finally:
         for process, _ in replicas:
             process.kill()
@@ -60,7 +60,7 @@ def test_a_killed_replica_leaves_its_place_to_the_next(tmp_path: Path) -> None:
 def test_one_replica_too_many_is_told(tmp_path: Path) -> None:
     ledger = PlaceLedger(tmp_path)
     claims = [ledger.claim(MODEL, [FIRST, FIRST], wait_s=0) for _ in range(2)]
-    assert [claim.place for claim in claims] == [FIRST, FIRST]
+    assert [claim.places[0] for claim in claims] == [FIRST, FIRST]
     with pytest.raises(ConfigError, match="all 2 places of minilm@1 on this node are taken"):
         ledger.claim(MODEL, [FIRST, FIRST], wait_s=0)
 
@@ -76,7 +76,7 @@ def test_a_place_that_becomes_free_is_waited_for(tmp_path: Path) -> None:
     timer = threading.Timer(0.3, taken.release)
     timer.start()
     began = time.monotonic()
-    assert ledger.claim(MODEL, [FIRST], wait_s=30).place == FIRST
+    assert ledger.claim(MODEL, [FIRST], wait_s=30).places[0] == FIRST
     assert time.monotonic() - began < 10
     timer.join()
 
@@ -84,4 +84,4 @@ def test_a_place_that_becomes_free_is_waited_for(tmp_path: Path) -> None:
 def test_models_have_places_of_their_own(tmp_path: Path) -> None:
     ledger = PlaceLedger(tmp_path)
     claims = [ledger.claim(VersionId("minilm", version), [FIRST], wait_s=0) for version in ("1", "2")]
-    assert [claim.place for claim in claims] == [FIRST, FIRST]
+    assert [claim.places[0] for claim in claims] == [FIRST, FIRST]

@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.args import ModelArgs, Place
-from deployments.placing import NodeChoice, check_places, choose_kind, choose_nodes, places_on
+from deployments.placing import NodeChoice, check_places, choose_kind, choose_names, choose_nodes, places_on
 from models.devices import device_named
 from models.errors import ConfigError
 from models.hardware import Device, Node
 from models.memory.plan import ANY_CPU, MemoryPlan, plan_memory
 from models.spec import Limits
+from tests.unit.group_plans import grouped
 from tests.unit.manifests import MINILM
 
 H100 = device_named("h100-80gb")
@@ -102,6 +103,39 @@ def test_a_stale_place_is_refused(place: Place, device: Device, message: str) ->
         check_places(*planned([place], device), [node("a"), node("t", T4)])
     assert refused.value.remedy is not None
     assert "stowage plan" in refused.value.remedy
+
+
+def test_one_selector_names_the_nodes_of_some_places() -> None:
+    nodes = [node("a"), node("b", labelled=False), node("c")]
+    assert choose_names(gpu_places("c", "a", "c"), nodes) == {"stowage.io/node": "in(a,c)"}
+    assert choose_names(gpu_places("b", "a"), nodes) == {"ray.io/node-id": "in(ida,idb)"}
+
+
+PAIR = Place(node="a", devices=(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("degree", "places", "message"),
+    [
+        ((2, 1), [Place(node="a", devices=(0,))], "GPU 0 of node a, but .* for tensor 2 x pipeline 1"),
+        ((1, 2), [PAIR, PAIR], "GPU 0, 1 of node a, but the model is planned for tensor 1 x pipeline 2"),
+        ((2, 2), [PAIR], "1 places, but 1 replicas of tensor 2 x pipeline 2 take 2"),
+        ((1, 2), gpu_places("a", "b", "a"), "3 places, but 1 replicas of tensor 1 x pipeline 2 take 2"),
+        ((2, 2), [PAIR, PAIR], "GPU 0 of node a for two ranks of one replica"),
+        ((1, 1), [PAIR], "GPU 0, 1 of node a, but the model is planned for tensor 1 x pipeline 1"),
+    ],
+)
+def test_places_of_another_degree_are_refused(degree: tuple[int, int], places: list[Place], message: str) -> None:
+    _, plan = planned([], H100)
+    args = ModelArgs(model="minilm", parallel="auto", placement=tuple(places))
+    with pytest.raises(ConfigError, match=message):
+        check_places(args, grouped(plan, *degree), [node("a"), node("b")])
+
+
+def test_each_group_of_a_placement_is_checked_by_itself() -> None:
+    _, plan = planned([], H100)
+    args = ModelArgs(model="minilm", parallel="auto", max_replicas=2, placement=tuple(gpu_places("a", "b") * 2))
+    check_places(args, grouped(plan, 1, 2), [node("a"), node("b")])
 
 
 def test_the_places_of_a_node() -> None:

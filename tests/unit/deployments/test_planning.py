@@ -3,11 +3,13 @@ from __future__ import annotations
 import pytest
 
 from deployments.args import ModelArgs
-from deployments.planning import plan_model
+from deployments.planning import check_model_fits, plan_model
 from models.devices import device_named
-from models.errors import ConfigError
+from models.errors import ConfigError, DoesNotFitError
 from models.hardware import Node
+from models.memory.overheads import MIB
 from models.memory.plan import MemoryPlan
+from models.parallel.layout import Degree
 from tests.unit.manifests import ADDER, MINILM, SMOLLM2
 
 GIB = 1 << 30
@@ -66,3 +68,91 @@ def test_a_device_that_the_cluster_lacks_is_refused(args: dict[str, object], par
 def test_an_engine_without_a_gpu_is_not_planned_onto_one() -> None:
     with pytest.raises(ConfigError, match="'onnx' does not run on a GPU"):
         plan_model(ModelArgs(model="adder", device="gpu"), ADDER, [LARGE])
+
+
+def test_a_model_is_divided_where_the_operator_says_so() -> None:
+    assert plan().group is None
+    found = plan(parallel={"tensor": 3, "pipeline": 2}).group
+    assert found is not None
+    assert (found.degree, found.layout.num_ranks) == (Degree(3, 2), 6)
+    with pytest.raises(ConfigError, match="2 does not divide 9 heads and 3 KV heads"):
+        plan(parallel={"tensor": 2})
+
+
+def test_auto_divides_what_no_device_holds_and_nothing_else() -> None:
+    small = [Node(f"cpu-{index}", 8, GIB + 300 * MIB) for index in range(3)]
+    short = {"max_model_len": 2048}
+    assert plan(parallel="auto").group is None
+    found = plan(*small, parallel="auto", limits=short).group
+    assert found is not None
+    assert found.degree == Degree(1, 2)
+    with pytest.raises(DoesNotFitError, match="fits in no way in which it can be divided"):
+        plan(*small[:1], parallel="auto", limits=short)
+
+
+def test_a_node_type_that_does_not_exist_yet_counts_as_the_nodes_that_do() -> None:
+    found = plan(*CPU_NODES, parallel="auto", node_memory="1300MiB", limits={"max_model_len": 2048})
+    assert found.group is not None
+    assert found.group.degree == Degree(1, 2)
+
+
+def test_auto_takes_the_devices_of_which_fewest_hold_the_model() -> None:
+    many = Node("t4", 64, 256 * GIB, T4, 8)
+    limits = {"max_num_seqs": 200}
+    on_t4 = plan(many, parallel="auto", limits=limits)
+    assert on_t4.group is not None
+    assert on_t4.group.num_ranks > 2
+    assert plan(many, LARGE, parallel="auto", limits=limits).device == H100
+
+
+def test_vllm_is_divided_within_one_node() -> None:
+    vllm = {"engine": "vllm", "vllm_python": "/v/python", "limits": {"max_num_seqs": 200}}
+    few = [Node(f"t4-{index}", 64, 256 * GIB, T4, 3) for index in range(4)]
+    with pytest.raises(DoesNotFitError, match="fits in no way"):
+        plan(*few, parallel="auto", **vllm)
+    assert plan(*few, parallel="auto", limits=vllm["limits"]).group is not None
+    with pytest.raises(ConfigError, match=r"none has more than 3 of these GPUs \(use engine: transf"):
+        plan(*few, parallel={"pipeline": 4}, **vllm)
+    found = plan(*few, parallel={"pipeline": 3}, **vllm)
+    assert found.parts == Degree(3)
+
+
+def test_weights_that_sleep_take_the_memory_of_the_node_and_need_a_gpu_to_leave() -> None:
+    vllm = {"engine": "vllm", "vllm_python": "/v/python"}
+    awake, sleeping = plan(LARGE, **vllm), plan(LARGE, **vllm, sleep_after_s=60)
+    assert sleeping.terms == awake.terms
+    assert sleeping.host_bytes - awake.host_bytes == SMOLLM2.weight_bytes
+    assert sleeping.host_terms[-1].name == "sleeping_weights"
+    message = r"sleep_after_s of smollm2-135m@1 is 60, but it gets a CPU.* \(set min_replicas to 0"
+    with pytest.raises(ConfigError, match=message):
+        plan(**vllm, sleep_after_s=60)
+
+
+def test_each_rank_sleeps_with_its_own_shard() -> None:
+    vllm = {"engine": "vllm", "vllm_python": "/v/python", "parallel": {"pipeline": 3}}
+    found = plan(LARGE, **vllm, sleep_after_s=60).group
+    assert found is not None
+    shards = [{term.name: term.bytes for term in rank.terms}["weights"] for rank in found.ranks]
+    assert [rank.host_terms[-1].bytes for rank in found.ranks] == shards
+    assert len(set(shards)) > 1
+
+
+def test_a_model_that_fits_no_device_is_offered_the_degree_that_would() -> None:
+    small = [Node(f"cpu-{index}", 8, GIB + 300 * MIB) for index in range(3)]
+    args = ModelArgs.model_validate({"model": "smollm2-135m", "limits": {"max_model_len": 2048}})
+    too_large = plan_model(args, SMOLLM2, small)
+    offer = "or set parallel to auto, which is tensor 1 x pipeline 2 on these nodes"
+    with pytest.raises(DoesNotFitError, match=offer):
+        check_model_fits(args, SMOLLM2, too_large, small)
+    with pytest.raises(DoesNotFitError) as alone:
+        check_model_fits(args, SMOLLM2, plan_model(args, SMOLLM2, small[:1]), small[:1])
+    assert "parallel" not in str(alone.value)
+    check_model_fits(args, SMOLLM2, plan_model(args, SMOLLM2, CPU_NODES), CPU_NODES)
+
+
+def test_a_degree_that_is_too_small_is_refused_with_the_one_that_is_not() -> None:
+    small = [Node(f"cpu-{index}", 8, 1100 * MIB) for index in range(3)]
+    limits = {"max_model_len": 2048}
+    args = ModelArgs.model_validate({"model": "smollm2-135m", "limits": limits, "parallel": {"pipeline": 2}})
+    with pytest.raises(DoesNotFitError, match=r"needs .* on a device \(tensor 1 x pipeline 2\).*pipeline 3"):
+        check_model_fits(args, SMOLLM2, plan_model(args, SMOLLM2, small), small)

@@ -41,6 +41,8 @@ def test_limits_that_were_not_written_stay_unwritten() -> None:
         ({"models": []}, "models"),
         ({"models": [{"model": "a"}, {"model": "a", "version": "1"}]}, "models has a@1 more than once"),
         ({"models": [{"model": "a", "num_cpus": 1}]}, "num_cpus"),
+        ({"models": [{"model": "a", "parallel": "auto"}]}, "parallel"),
+        ({"models": [{"model": "a", "engine": "vllm"}]}, "models has a@1 with engine vllm"),
         ({"memory": "auto"}, "memory"),
         ({"memory": 0}, "memory"),
         ({"hold_s": 0}, "hold_s"),

@@ -6,7 +6,6 @@ import os
 from datetime import UTC, datetime
 
 import pytest
-from ray.util.metrics import Gauge
 
 from deployments.start_metrics import StartMetrics, report_compute_share
 from models.start_lock import Holder
@@ -16,37 +15,23 @@ WAITING = {"state": "waiting", "behind": "other@1"}
 LOADING = {"state": "loading", "behind": ""}
 
 
-@pytest.fixture
-def reported(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, dict[str, str]]]:
-    """What Ray's own gauge, which checks the labels, was given."""
-    found: list[tuple[float, dict[str, str]]] = []
-    set_gauge = Gauge.set
-
-    def spy(gauge: Gauge, value: float, tags: dict[str, str]) -> None:
-        set_gauge(gauge, value, tags)
-        found.append((value, tags))
-
-    monkeypatch.setattr(Gauge, "set", spy)
-    return found
-
-
-def test_a_start_that_waited_is_no_longer_waiting(reported: list[tuple[float, dict[str, str]]]) -> None:
+def test_a_start_that_waited_is_no_longer_waiting(told: list[tuple[float, dict[str, str]]]) -> None:
     metrics = StartMetrics(VersionId("minilm", "1"), "a", "0")
     metrics.wait_for(Holder(name="other@1", pid=os.getpid(), since=datetime.now(UTC)))
     metrics.start()
     metrics.end()
     metrics.end()
-    assert reported == [(1, WAITING), (0, WAITING), (1, LOADING), (0, LOADING)]
+    assert told == [(1, WAITING), (0, WAITING), (1, LOADING), (0, LOADING)]
 
 
-def test_a_start_behind_an_unknown_one(reported: list[tuple[float, dict[str, str]]]) -> None:
+def test_a_start_behind_an_unknown_one(told: list[tuple[float, dict[str, str]]]) -> None:
     metrics = StartMetrics(VersionId("minilm", "1"), "a", "0")
     metrics.wait_for(None)
     metrics.end()
-    assert reported[0] == (1, {"state": "waiting", "behind": ""})
+    assert told[0] == (1, {"state": "waiting", "behind": ""})
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_whether_a_compute_share_is_kept(reported: list[tuple[float, dict[str, str]]], kept: bool) -> None:
+def test_whether_a_compute_share_is_kept(told: list[tuple[float, dict[str, str]]], kept: bool) -> None:
     report_compute_share(VersionId("minilm", "1"), "a", "0", kept=kept).close()
-    assert reported == [(int(kept), {})]
+    assert told == [(int(kept), {})]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from deployments.routing.bundles import Bundles, with_bundles
 from deployments.routing.cards import dump_card, dump_pool
-from deployments.routing.serve_details import POOL_BUILDER, ServeDetails
-from deployments.routing.states import ApplicationView, ReplicaView
+from deployments.routing.serve_details import POOL_BUILDER, Running, ServeDetails
+from deployments.routing.states import ApplicationView, ReplicaView, read_status
 from models.types import ModelCard, Task, VersionId
 from tests.unit.serve_details import application, details, instance_details
 
@@ -52,6 +53,13 @@ def test_where_replicas_may_be_placed(options: dict[str, object], selectors: tup
     assert view.selectors == selectors
 
 
+def test_the_bundles_of_a_group_are_read() -> None:
+    bundles = Bundles(({"CPU": 0.5}, {"CPU": 0.5}), "PACK")
+    reply = application("m@1", "DEPLOYING", user_config=with_bundles(dump_card(CARD), bundles))
+    (view,) = ServeDetails.model_validate_json(details(reply)).views()
+    assert (view.bundles, view.card) == (bundles, CARD)
+
+
 def test_an_application_that_has_not_been_built_has_no_deployment() -> None:
     built = {**application("m@1", "DEPLOYING", message="Building."), "deployments": {}}
     assert ServeDetails.model_validate_json(details(built)).views() == (
@@ -64,6 +72,24 @@ def test_a_deployment_s_message_stands_in_for_the_application_s() -> None:
     deployments = {"Model": {**reply["deployments"]["Model"], "message": "It died."}}  # type: ignore[index]
     (view,) = ServeDetails.model_validate_json(details({**reply, "deployments": deployments})).views()
     assert view.message == "It died."
+
+
+def test_the_error_of_a_start_stands_in_for_the_hint_at_the_deployment() -> None:
+    reply = application("m@1", "DEPLOY_FAILED", message="Failed to update the deployments ['Model'].")
+    failed = "It failed to start 3 times in a row. Error:\nmodels.errors.GroupError: rank 1 on node b: port in use"
+    deployments = {"Model": {**reply["deployments"]["Model"], "message": failed}}  # type: ignore[index]
+    (view,) = ServeDetails.model_validate_json(details({**reply, "deployments": deployments})).views()
+    assert read_status(view, None, 0) == ("failed", "rank 1 on node b: port in use")
+
+
+def test_what_runs_of_an_application_that_is_built_anew_is_told() -> None:
+    gone = {**application("gone@1", "DELETING"), "deployments": {}}
+    refused = {**application("m@1", "DEPLOY_FAILED", message="No room."), "deployments": {}}
+    found = ServeDetails.model_validate_json(details(gone, refused, application("b@1", "RUNNING")))
+    assert found.without_deployments == ["m@1"]
+    (_, _, view) = found.with_running({"m@1": Running(dump_card(CARD), ("r0", "r1"))}).views()
+    assert (view.card, view.num_running, view.waits_for_a_node) == (CARD, 2, False)
+    assert read_status(view, None, 0) == ("ready", "what ran before goes on, for its update failed: No room.")
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"{}", b'{"applications": {"a": {}}}'])

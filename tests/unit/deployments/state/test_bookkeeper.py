@@ -228,5 +228,5 @@ async def test_requests_get_their_ticks_while_a_long_journal_is_counted(database
     async with running(Bookkeeper(ledger, Allowance(), time.time, period_s=60)):
         await until(lambda: spent(database) == 2000 * (1 + 10))
         await until(lambda: len(ledger.steps) % 2 == 0)
-    assert len(ledger.steps) > 4
+    assert len(ledger.steps) >= 4
     assert ledger.steps == ["settle", "tend"] * (len(ledger.steps) // 2)
