@@ -22,6 +22,7 @@ from cluster.planning.chosen_nodes import NodeOptions, choose_nodes
 from cluster.planning.plan_diff import ApplicationDiff, DeviceDiff, PlanDiff, diff_plans
 from cluster.planning.plan_tables import format_places
 from cluster.planning.planner import plan_cluster
+from cluster.planning.updates import rank_changes
 from cluster.rollout_notes import rollout_notes
 from cluster.stored import known_versions
 from cluster.terminal.options import (
@@ -66,7 +67,7 @@ def diff(
     Both are planned on the same nodes; what need not move stays where OLD has it. Starts nothing. With --address,
     what runs there otherwise than OLD says is shown too.
 
-    Exit code: 0, or 1 when NEW does not fit; the proof is then on standard error.
+    Exit code: 0, or 1 when NEW does not fit or a change of it would be refused; why is then said.
     """
     before, after = load_config(old), load_config(new)
     options = NodeOptions(nodes, address, device, num_devices, node_memory, num_nodes)
@@ -76,17 +77,17 @@ def diff(
         new_plan = plan_cluster(after, find, chosen, at=at, keep=old_plan.placement.slots)
     written = [ConfigFile.read(path).value for path in (old, new)]
     applications = [read_applications(value) for value in written]
-    changes = compare_applications(*applications)
     run_time = [*_run_time(address, *map(names_of, applications)), *(rollout_notes(old) if address else ())]
-    found = diff_plans(old_plan, new_plan, changes, unapplied_changes(*written))
+    found = diff_plans(old_plan, new_plan, compare_applications(*applications), unapplied_changes(*written))
+    refused = list(rank_changes(old_plan, new_plan))
     if as_json:
         print_json({"fits": not new_plan.problems, "problems": new_plan.problems, **dataclasses.asdict(found),
-                    "run_time": run_time})  # fmt: skip
+                    "refused": refused, "run_time": run_time})  # fmt: skip
     else:
-        _show(found, run_time)
+        _show(found, run_time, refused)
     for problem in () if as_json else new_plan.problems:
         typer.echo(problem, err=True)
-    raise typer.Exit(1 if new_plan.problems else _EXIT_CHANGED if exit_code and found.changes else 0)
+    raise typer.Exit(1 if new_plan.problems or refused else _EXIT_CHANGED if exit_code and found.changes else 0)
 
 
 def _run_time(address: str | None, old: Sequence[str], new: Sequence[str]) -> list[str]:
@@ -97,7 +98,7 @@ def _run_time(address: str | None, old: Sequence[str], new: Sequence[str]) -> li
     return list(beyond(old, new, live, time.time()))
 
 
-def _show(found: PlanDiff, run_time: Sequence[str]) -> None:
+def _show(found: PlanDiff, run_time: Sequence[str], refused: Sequence[str]) -> None:
     changed = [app for app in found.applications if app.effect is not Effect.STAYS]
     if changed:
         print_table(("change", "application", "memory", "where", "why"), map(_application_row, changed))
@@ -108,6 +109,8 @@ def _show(found: PlanDiff, run_time: Sequence[str]) -> None:
         typer.echo()
     for line in run_time:
         typer.echo(f"Not as OLD says: {line}")
+    for line in refused:
+        typer.echo(f"Refused while it runs: {line}")
     for note in found.notes:
         typer.echo(f"Serve takes this only when it starts: {note}")
     typer.echo(_summary(found))

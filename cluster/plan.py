@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from cluster.config.serve_config import load_config
 from cluster.imports import import_all
 from cluster.planning.chosen_nodes import NodeOptions, choose_nodes
 from cluster.planning.cluster_usage import usage_lines
+from cluster.planning.notes import plan_notes
 from cluster.planning.palette import assign_marks
 from cluster.planning.picture import draw_nodes
 from cluster.planning.plan_report import report_plan
@@ -101,18 +101,10 @@ def _show(planned: ClusterPlan) -> None:
     for line in draw_nodes(nodes, marks, width, colour=colour):
         console.print(line, soft_wrap=True)
     console.print()
-    for text in (*usage_lines(nodes), *_notes(planned)):
+    for text in (*usage_lines(nodes), *plan_notes(planned)):
         console.print(text)
     for problem in planned.problems:
         typer.echo(problem, err=True)
-
-
-def _notes(planned: ClusterPlan) -> Iterator[str]:
-    if planned.booked_twice:
-        yield (
-            f"Ray counts the shared weights of {', '.join(planned.booked_twice)} once for each replica, and may "
-            "find no room for what is planned: --write tells it the places, and then it counts them once."
-        )
 
 
 def _svg(planned: ClusterPlan, config: str) -> str:

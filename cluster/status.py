@@ -16,6 +16,7 @@ from cluster.config.applications import names_of, read_applications
 from cluster.config.config_file import ConfigFile
 from cluster.config.serve_config import load_config
 from cluster.live.dashboard import DEFAULT_ADDRESS, Dashboard, LiveApplication, read_token
+from cluster.live.group_metrics import LiveGroups, live_groups
 from cluster.live.replica_metrics import ReplicaMemory, fetch_metrics, replica_memory, starting, without_share
 from cluster.live.run_time import missing, told
 from cluster.rollout_notes import rollout_notes
@@ -33,12 +34,13 @@ _NUMBERS = ("replicas", "planned", "measured", "peak", "deviation")
 @dataclass(frozen=True, slots=True)
 class LiveModel:
     """One application, what its replicas have reported, where one of them is on its way up, and what else is to
-    be said of them."""
+    be said of them; of a model that is divided, its groups of ranks."""
 
     application: LiveApplication
     memory: tuple[ReplicaMemory, ...] = ()
     starting: str | None = None
     note: str | None = None
+    groups: LiveGroups | None = None
 
     @property
     def version(self) -> VersionId | None:
@@ -60,9 +62,9 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Show what is live: applications, versions, replicas, state and the reason for it; memory of one replica as
-    planned, as measured now and at most (of several replicas the largest), and the deviation of the peak from the
-    plan. A pool is planned at what it hosts now. OVER marks a replica beyond its budget. The reason tells what
-    was loaded or changed at run time, too.
+    planned, as measured now and at most (of several replicas or ranks the largest), and the deviation of the peak
+    from the plan. A pool is planned at what it hosts now. OVER marks a replica beyond its budget. The reason tells
+    what was loaded or changed at run time, too, and of a divided model the nodes of its ranks.
 
     Asks Ray's dashboard, and for what was measured the metrics endpoint of each node. For a cluster with token
     authentication the token is looked for where Ray itself looks: RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH,
@@ -99,14 +101,17 @@ def live_models(
         return [LiveModel(app) for app in applications], ()
     metrics = fetch_metrics(dashboard)
     found: dict[str, list[ReplicaMemory]] = {}
-    for each in replica_memory(metrics.samples, {app.name: app.replicas for app in applications}):
+    running = {app.name: app.replicas for app in applications}
+    for each in replica_memory(metrics.samples, running):
         found.setdefault(each.application, []).append(each)
     waiting, notes = starting(metrics.samples), without_share(metrics.samples)
-    models = [
-        LiveModel(app, tuple(found.get(app.name, ())), waiting.get(app.name), notes.get(app.name))
-        for app in applications
-    ]
-    return models, metrics.problems
+    groups = live_groups(metrics.samples, running)
+
+    def model(app: LiveApplication) -> LiveModel:
+        name = app.name
+        return LiveModel(app, tuple(found.get(name, ())), waiting.get(name), notes.get(name), groups.get(name))
+
+    return list(map(model, applications)), metrics.problems
 
 
 def status_row(model: LiveModel) -> tuple[str, ...]:
@@ -134,10 +139,14 @@ def _deviation(memory: Sequence[ReplicaMemory]) -> str:
 
 
 def _reason(model: LiveModel) -> str | None:
-    starts = model.starting and model.application.state == "starting"
-    note = model.application.run_time
+    app, note = model.application, model.application.run_time
+    starts = app.state == "starting"
+    lacks = starts or app.num_running < app.num_target
+    after = model.groups.after if model.groups else None
     said = (
-        model.starting if starts else model.application.reason,
+        f"its group of ranks starts anew: {after}" if lacks and after else None,
+        model.starting if starts and model.starting else app.reason,
+        str(model.groups) if model.groups else None,
         model.note,
         note and told(note, time.time()),
     )
@@ -156,4 +165,5 @@ def _as_json(model: LiveModel) -> Mapping[str, object]:
         "model": version and version.name,
         "version": version and version.version,
         "memory": [dataclasses.asdict(each) for each in model.memory],
+        "groups": model.groups and dataclasses.asdict(model.groups),
     }

@@ -16,12 +16,14 @@ from cluster.config.serve_config import ServeConfig, check_config, describe, val
 from cluster.stored import stored_manifest
 from cluster.terminal.options import ConfigArgument, JsonOption
 from cluster.terminal.render import print_json
+from deployments.planning import given_degree
 from models.engines.registry import resolve_engine
 from models.errors import ConfigError, StoreError
 from models.importing.fixed_facts import differences
 from models.local_sources import FileSource, PackageSource
 from models.manifest import Manifest
 from models.memory.calibration import store_overheads
+from models.memory.divisible import check_degree
 from models.memory.plan import plan_memory
 from models.object_store import BUCKET_SCHEMES
 from models.sources import parse_source
@@ -116,5 +118,7 @@ def _complaints_of_stored(model: WrittenModel, manifest: Manifest) -> Iterator[C
         engine = resolve_engine(manifest, args.engine)
         place = ("limits", "max_model_len")
         plan_memory(manifest, args.limits, engine)
+        place = ("parallel",)
+        check_degree(manifest, engine, given_degree(args))
     except ConfigError as error:
         yield Complaint((*path, *place), str(error))

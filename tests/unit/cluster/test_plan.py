@@ -127,7 +127,7 @@ def test_the_places_are_written_where_they_are_taken_from_again(
     moved = config.with_name("moved.yaml")
     moved.write_text(written.read_text().replace("gpu-0, devices: [0]", "gpu-1, devices: [1]"))
     (model,) = stowage("plan", moved, "--nodes", nodes, "--json").json["models"]
-    assert model["places"] == [{"replica": 0, "node": "gpu-1", "devices": [1]}]
+    assert model["places"] == [{"replica": 0, "ranks": [0], "node": "gpu-1", "devices": [1]}]
 
 
 def test_places_that_are_gone_are_named_and_can_be_written_anew(

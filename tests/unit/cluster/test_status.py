@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 from cluster.live.dashboard import LiveApplication
+from cluster.live.group_metrics import LiveGroups
 from cluster.live.replica_metrics import ReplicaMemory
 from cluster.status import LiveModel, status_row
 from deployments.routing.run_time import RunTimeNote, Stamp, with_note
@@ -59,6 +60,18 @@ def test_a_note_stands_beside_the_reason() -> None:
     assert status_row(LiveModel(ready, note="no MPS daemon"))[-1] == "no MPS daemon"
     failing = LiveApplication("m@1", "failed", 0, 1, reason="it failed")
     assert status_row(LiveModel(failing, note="no MPS daemon"))[-1] == "it failed; no MPS daemon"
+
+
+def test_the_groups_of_a_divided_model_are_told() -> None:
+    groups = LiveGroups((("a", "b"), ("c", "c")), failures={"stalled": 1, "died": 2})
+    ready = LiveApplication("m@1", "ready", 2, 2)
+    assert status_row(LiveModel(ready, groups=groups))[-1] == (
+        "2 ranks: node a, node b; 2 ranks: node c; groups failed so far: 2 died, 1 stalled"
+    )
+    starting = LiveApplication("m@1", "starting", 0, 1, reason="its replica is loading")
+    assert status_row(LiveModel(starting, groups=LiveGroups(after="rank 1 on node b: it died")))[-1] == (
+        "its group of ranks starts anew: rank 1 on node b: it died; its replica is loading"
+    )
 
 
 def test_what_no_file_says_is_marked_and_what_is_missing_shown(

@@ -66,6 +66,13 @@ def test_more_replicas_than_places_are_refused() -> None:
     assert "up to 3 replicas for 2 places" in complaint.message
 
 
+def test_a_group_takes_a_place_for_each_stage() -> None:
+    groups = placed(4, parallel={"pipeline": 2})
+    assert list(placement_complaints(application(groups, num_replicas=2))) == []
+    (complaint,) = placement_complaints(application(groups, num_replicas=3))
+    assert "up to 3 replicas for 4 places" in complaint.message
+
+
 @pytest.mark.parametrize(
     "app",
     [
@@ -134,3 +141,10 @@ def test_the_plan_is_made_with_the_overheads_of_the_model_s_store() -> None:
         for store in tables
     }
     assert [len(found[store]) for store in tables] == [0, 1]
+
+
+def test_of_a_group_it_is_the_part_of_each_rank_that_counts() -> None:
+    args: dict[str, object] = {"parallel": {"pipeline": 2}}
+    assert of_reservations(application({"parallel": "auto"}, ray_actor_options={"memory": 1})) == []
+    (complaint,) = of_reservations(application(args, ray_actor_options={"memory": 1}))
+    assert complaint.path == MEMORY

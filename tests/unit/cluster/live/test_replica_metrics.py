@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -46,6 +47,18 @@ R0 = ReplicaMemory(
 def test_only_running_replicas_that_have_reported_in_full_count() -> None:
     (found,) = replica_memory(parse_samples(EXPOSED), RUNNING)
     assert found == R0
+
+
+def test_each_rank_of_a_replica_counts() -> None:
+    """Sorted by their numbers, not by how these are written."""
+    lines = [
+        line.replace('replica="r0"', f'replica="r0",rank="{rank}"')
+        for rank in (10, 2)
+        for line in EXPOSED.splitlines()
+        if "ray_stowage" in line and 'replica="r0"' in line
+    ]
+    found = replica_memory(parse_samples("\n".join(lines)), RUNNING)
+    assert found == (replace(R0, rank=2), replace(R0, rank=10))
 
 
 def test_nothing_is_found_in_others_metrics() -> None:
