@@ -5,6 +5,8 @@ from __future__ import annotations
 from benchmarks import (
     beside_litellm,
     overload,
+    parallel_memory,
+    parallel_throughput,
     placement,
     planned_vs_measured,
     pool,
@@ -25,6 +27,8 @@ def main() -> None:
     keep(lambda: overload.run(overload.Plan()))
     keep(lambda: token_throughput.run(token_throughput.Plan()))
     keep(lambda: planned_vs_measured.run(planned_vs_measured.CASES, num_rounds=3))
+    keep(lambda: parallel_throughput.run(list(parallel_throughput.SIDES), parallel_throughput.Effort()))
+    keep(lambda: parallel_memory.run(parallel_memory.CASES))
     keep(placement.run)
     keep(shared_weights.run)
     keep(lambda: pool.run(Effort()))  # the last: it sets Ray's environment for this process

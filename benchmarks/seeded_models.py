@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,20 @@ MAX_TOKENS = 64
 
 _HIDDEN_SIZE = 384
 _NUM_LAYERS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class LlamaSize:
+    """Of a language model, with a KV head for every two heads."""
+
+    hidden_size: int
+    intermediate_size: int
+    num_layers: int
+    num_heads: int
+
+
+SMALL = LlamaSize(_HIDDEN_SIZE, 3 * _HIDDEN_SIZE, _NUM_LAYERS, 4)  # 6 million parameters
+LARGE = LlamaSize(1536, 4096, 6, 12)  # 160 million, nearly all of them in matrices of layers
 
 
 def write_bert(folder: Path, seed: int) -> None:
@@ -34,16 +49,16 @@ def write_bert(folder: Path, seed: int) -> None:
     _write_tokenizer(folder)
 
 
-def write_llama(folder: Path, seed: int, max_tokens: int = MAX_TOKENS) -> None:
-    """A language model of 6 million parameters, with weights so large that no two tokens are nearly as likely."""
+def write_llama(folder: Path, seed: int, max_tokens: int = MAX_TOKENS, size: LlamaSize = SMALL) -> None:
+    """A language model with weights so large that no two tokens are nearly as likely."""
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(VOCABULARY),
-        hidden_size=_HIDDEN_SIZE,
-        intermediate_size=3 * _HIDDEN_SIZE,
-        num_hidden_layers=_NUM_LAYERS,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        hidden_size=size.hidden_size,
+        intermediate_size=size.intermediate_size,
+        num_hidden_layers=size.num_layers,
+        num_attention_heads=size.num_heads,
+        num_key_value_heads=size.num_heads // 2,
         max_position_embeddings=max_tokens,
         initializer_range=0.2,
         eos_token_id=VOCABULARY.index("[END]"),

@@ -53,7 +53,7 @@ def test_first_fit_takes_the_first_with_room() -> None:
 def test_ray_refuses_what_has_its_place_in_the_plan() -> None:
     """One node with two GPUs: .4 goes beside the first .5 and the second .5 elsewhere, and .6 finds no GPU."""
     demands = arriving(0.5, 0.4, 0.5, 0.6)
-    slots = {("m0", 0): (0,), ("m2", 0): (0,), ("m1", 0): (1,), ("m3", 0): (1,)}
+    slots = {("m0", 0, 0): (0,), ("m2", 0, 0): (0,), ("m1", 0, 0): (1,), ("m3", 0, 0): (1,)}
     plan = Placement({key: Slot("n0", devices) for key, devices in slots.items()})
     assert refused_by_ray(plan, demands, NODES) == [demands[3]]
     assert refused_by_ray(plan, [demands[index] for index in (3, 1, 0, 2)], NODES) == []
