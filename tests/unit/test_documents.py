@@ -58,7 +58,7 @@ def parse_command(command: Command, words: list[str]) -> None:
 
 def parse_make(words: list[str]) -> None:
     makefile = (ROOT / "Makefile").read_text()
-    known = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    known = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     variables = set(re.findall(r"^([A-Z]+) \?=", makefile, re.MULTILINE))
     for word in words[1:]:
         assert word.partition("=")[0] in known | variables, f"{word!r} is no target or variable of the Makefile"
