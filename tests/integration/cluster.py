@@ -83,11 +83,14 @@ class Cluster:
 
     def wait_until_announced(self, timeout_s: float) -> None:
         """Until the banner with the URLs has been printed."""
-        eventually(
-            lambda: any("Ctrl-C stops" in line for line in self.output) or self._process.poll() is not None,
-            timeout_s,
-            "stowage serve is ready",
-        )
+        try:
+            eventually(
+                lambda: any("Ctrl-C stops" in line for line in self.output) or self._process.poll() is not None,
+                timeout_s,
+                "stowage serve is ready",
+            )
+        except AssertionError as error:
+            raise AssertionError("\n".join([str(error), *self.output, *self._serve_logs()])) from None
         assert self._process.poll() is None, "\n".join(self.output)
 
     @property
@@ -103,13 +106,7 @@ class Cluster:
     @property
     def ray_address(self) -> str:
         """Of this cluster's own GCS: another Ray may run on the machine."""
-        commands = [psutil.Process(pid).cmdline() for pid in self.descendants()]
-        return next(
-            option.partition("=")[2]
-            for command in commands
-            for option in command
-            if option.startswith("--gcs-address=")
-        )
+        return self._ray_option("--gcs-address")
 
     def deploy(self, config: Config) -> None:
         """``serve deploy``, as an operator runs it."""
@@ -195,6 +192,22 @@ class Cluster:
     def descendants(self) -> set[int]:
         """Every process that belongs to this cluster now."""
         return _descendants(self._process.pid)
+
+    def _ray_option(self, name: str) -> str:
+        """What Ray's own processes of this cluster were given as ``name=VALUE``."""
+        commands = [psutil.Process(pid).cmdline() for pid in self.descendants()]
+        return next(
+            option.partition("=")[2]
+            for command in commands
+            for option in command
+            if option.startswith(f"{name}=")
+        )
+
+    def _serve_logs(self) -> list[str]:
+        """The newest lines of the controller, the proxies and each replica."""
+        folder = Path(self._ray_option("--session_dir")) / "logs" / "serve"
+        logs = sorted(folder.glob("*.log"))
+        return [line for log in logs for line in (f"--- {log.name}", *log.read_text().splitlines()[-20:])]
 
     def _write(self, config: Config) -> Path:
         path = self.folder / "serve_config.yaml"
