@@ -197,10 +197,7 @@ class Cluster:
         """What Ray's own processes of this cluster were given as ``name=VALUE``."""
         commands = [psutil.Process(pid).cmdline() for pid in self.descendants()]
         return next(
-            option.partition("=")[2]
-            for command in commands
-            for option in command
-            if option.startswith(f"{name}=")
+            option.partition("=")[2] for command in commands for option in command if option.startswith(f"{name}=")
         )
 
     def _serve_logs(self) -> list[str]:
