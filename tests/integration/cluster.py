@@ -82,7 +82,7 @@ class Cluster:
         self._reader.start()
 
     def wait_until_announced(self, timeout_s: float) -> None:
-        """Until the banner with the URLs has been printed."""
+        """Until the banner with the URLs has been printed; where it is not, the cluster is ended."""
         try:
             eventually(
                 lambda: any("Ctrl-C stops" in line for line in self.output) or self._process.poll() is not None,
@@ -90,7 +90,9 @@ class Cluster:
                 "stowage serve is ready",
             )
         except AssertionError as error:
-            raise AssertionError("\n".join([str(error), *self.output, *self._serve_logs()])) from None
+            logs = self._serve_logs()
+            self.interrupt()
+            raise AssertionError("\n".join([str(error), *self.output, *logs])) from None
         assert self._process.poll() is None, "\n".join(self.output)
 
     @property
@@ -106,7 +108,7 @@ class Cluster:
     @property
     def ray_address(self) -> str:
         """Of this cluster's own GCS: another Ray may run on the machine."""
-        return self._ray_option("--gcs-address")
+        return self._ray_options("--gcs-address")[0]
 
     def deploy(self, config: Config) -> None:
         """``serve deploy``, as an operator runs it."""
@@ -193,17 +195,15 @@ class Cluster:
         """Every process that belongs to this cluster now."""
         return _descendants(self._process.pid)
 
-    def _ray_option(self, name: str) -> str:
+    def _ray_options(self, name: str) -> list[str]:
         """What Ray's own processes of this cluster were given as ``name=VALUE``."""
-        commands = [psutil.Process(pid).cmdline() for pid in self.descendants()]
-        return next(
-            option.partition("=")[2] for command in commands for option in command if option.startswith(f"{name}=")
-        )
+        options = [option for pid in self.descendants() for option in psutil.Process(pid).cmdline()]
+        return [option.partition("=")[2] for option in options if option.startswith(f"{name}=")]
 
     def _serve_logs(self) -> list[str]:
-        """The newest lines of the controller, the proxies and each replica."""
-        folder = Path(self._ray_option("--session_dir")) / "logs" / "serve"
-        logs = sorted(folder.glob("*.log"))
+        """The newest lines of the controller, the proxies and each replica; none before Ray runs."""
+        folders = {Path(session) / "logs" / "serve" for session in self._ray_options("--session_dir")}
+        logs = sorted(log for folder in folders for log in folder.glob("*.log"))
         return [line for log in logs for line in (f"--- {log.name}", *log.read_text().splitlines()[-20:])]
 
     def _write(self, config: Config) -> Path:

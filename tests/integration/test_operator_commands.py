@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import pytest
 
-from tests.integration.cluster import Cluster, demo_config, free_port, run_command
+from tests.integration.cluster import BIN, Cluster, demo_config, eventually, free_port, run_command
 
 
 def test_status_shows_models_versions_and_planned_bytes(cluster: Cluster) -> None:
@@ -36,12 +39,30 @@ def test_banner_names_urls_and_a_first_call(cluster: Cluster) -> None:
     assert "curl" in text
 
 
-def test_ctrl_c_leaves_nothing_behind(store_folder: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def another_ray(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A Ray that was started on this machine for something else, and that Ray's commands find by themselves."""
+    command = [str(BIN / "ray"), "start", "--head", "--block", f"--port={free_port()}", "--num-cpus=0"]
+    log = tmp_path / "ray.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen([*command, "--include-dashboard=false"], stdout=output, stderr=output)
+    try:
+        eventually(lambda: "Ray runtime started" in log.read_text(), 60, "another Ray runs")
+        yield process
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def test_ctrl_c_leaves_nothing_behind_and_another_ray_alone(
+    another_ray: subprocess.Popen[bytes], store_folder: Path, tmp_path: Path
+) -> None:
     config = demo_config(store_folder, free_port())
     config["applications"] = [app for app in config["applications"] if app["name"] in ("router", "minilm@2")]
     running = Cluster(config, tmp_path)
     running.wait_until_announced(timeout_s=180)
     processes = running.descendants()
-    assert processes
+    assert any("raylet" in psutil.Process(pid).name() for pid in processes)
     assert running.interrupt() in (0, 130)
     assert not [pid for pid in processes if psutil.pid_exists(pid)]
+    assert another_ray.poll() is None

@@ -178,7 +178,12 @@ def test_a_host_that_is_not_this_machine_s_is_refused() -> None:
 
 def test_the_operator_s_environment_goes_before_the_defaults() -> None:
     own = {"OMP_NUM_THREADS": "4", "HOME": "/h"}
-    assert serve_environment(own) == {**SERVE_DEFAULTS, "OMP_NUM_THREADS": "4", "HOME": "/h"}
+    assert serve_environment(own) == {
+        **SERVE_DEFAULTS,
+        "OMP_NUM_THREADS": "4",
+        "HOME": "/h",
+        "RAY_ADDRESS": "local",
+    }
 
 
 def test_the_proxies_are_told_the_router_s_name() -> None:
