@@ -18,7 +18,7 @@ from models.memory.inverse import limits_within, pages_within
 from models.memory.measured import Planned
 from models.memory.overheads import MEASURED, Overheads
 from models.memory.sizing import Replica, sum_bytes
-from models.memory.terms import MemoryTerm, sum_by_name
+from models.memory.terms import MemoryTerm, TermSums, sum_by_name
 from models.parallel.layout import Degree
 from models.spec import PAGED_ENGINES, EngineName, Limits
 from models.types import VersionId
@@ -28,7 +28,7 @@ WHOLE = Degree()
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryPlan:
+class MemoryPlan(TermSums):
     """The planned bytes of one replica, and the limits that they hold for.
 
     ``terms`` lie on the device, ``host_terms`` in the memory of the node beside a GPU (none on a CPU node).
@@ -51,29 +51,9 @@ class MemoryPlan:
     group: GroupPlan | None = None
 
     @property
-    def total_bytes(self) -> int:
-        """On the device."""
-        return sum(term.bytes for term in self.terms)
-
-    @property
     def unused_bytes(self) -> int:
         """What the budget has and no term takes."""
         return self.budget_bytes - self.total_bytes
-
-    @property
-    def shared_bytes(self) -> int:
-        """The part of the device's bytes that replicas of the version on one node hold once between them."""
-        return sum(term.bytes for term in self.terms if term.shared)
-
-    @property
-    def host_bytes(self) -> int:
-        """In the node's memory, beside a GPU."""
-        return sum(term.bytes for term in self.host_terms)
-
-    @property
-    def kv_cache_bytes(self) -> int:
-        """Of the whole KV cache; 0 for an engine without one."""
-        return sum(term.bytes for term in self.terms if term.name == "kv_cache")
 
     @property
     def parts(self) -> Degree:

@@ -52,6 +52,35 @@ class MemoryTerm:
     shared: bool = False
 
 
+class TermSums:
+    """What the terms of a plan add up to: ``terms`` lie on the device, ``host_terms`` in its node's memory."""
+
+    __slots__ = ()
+
+    terms: tuple[MemoryTerm, ...]
+    host_terms: tuple[MemoryTerm, ...]
+
+    @property
+    def total_bytes(self) -> int:
+        """On the device."""
+        return sum(term.bytes for term in self.terms)
+
+    @property
+    def shared_bytes(self) -> int:
+        """The part that processes with the same weights on one node hold once between them."""
+        return sum(term.bytes for term in self.terms if term.shared)
+
+    @property
+    def host_bytes(self) -> int:
+        """In the node's memory, beside a GPU."""
+        return sum(term.bytes for term in self.host_terms)
+
+    @property
+    def kv_cache_bytes(self) -> int:
+        """Of the KV cache that this plan is for; 0 for an engine without one."""
+        return sum(term.bytes for term in self.terms if term.name == "kv_cache")
+
+
 def sum_by_name(terms: Iterable[MemoryTerm]) -> tuple[MemoryTerm, ...]:
     """Terms of the same name, of several processes, as one."""
     found: dict[str, MemoryTerm] = {}
