@@ -43,7 +43,7 @@ def test_output_is_passed_on_and_its_end_is_kept_with_the_exit_code() -> None:
 
 def test_a_child_is_interrupted_as_if_by_ctrl_c() -> None:
     child, lines = start(
-        "import time\nprint('up')\ntry: time.sleep(60)\nexcept KeyboardInterrupt: print('clean shutdown')"
+        "import time\ntry:\n  print('up')\n  time.sleep(60)\nexcept KeyboardInterrupt: print('clean shutdown')"
     )
     wait_until(lambda: lines == ["up"])
     child.stop(Patience())

@@ -129,11 +129,12 @@ async def test_a_stream_that_answers_at_the_same_moment_is_closed() -> None:
 
 
 async def hedged() -> tuple[Rig, asyncio.Task[tuple[VersionId, object]]]:
-    """A call that m@1 does not answer, and whose hedge is with m@2, which has just come up."""
-    rig = await make_rig("m@1", policy={"routes": {"m": {"hedge": {"after_ms": 200}}}})
+    """A call that m@1 does not answer, and whose hedge is with m@2, where requests go by now."""
+    rig = await make_rig("m@1", "m@2", policy={"routes": {"m": {"hedge": {"after_ms": 200}}}})
+    rig.traffic.rollouts = {"m": {ONE.id: 100}}
     asked = asyncio.create_task(rig.plane.infer("m", InferRequest(()), a_call()))
     await rig.replicas["m@1"].called.wait()
-    await rig.change(ONE, TWO)
+    rig.traffic.rollouts = {"m": {TWO.id: 100}}
     await rig.replicas["m@2"].called.wait()
     return rig, asked
 

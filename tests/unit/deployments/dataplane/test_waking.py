@@ -182,13 +182,13 @@ async def test_when_to_come_back_is_known_from_the_last_time() -> None:
     await asyncio.gather(*waiting)
 
 
-@pytest.mark.parametrize("limits", [WakingLimits(wait_s=0.05, poll_s=0.005), QUICK], ids=["limit", "deadline"])
+@pytest.mark.parametrize("limits", [WakingLimits(wait_s=0.5, poll_s=0.005), QUICK], ids=["limit", "deadline"])
 async def test_nobody_waits_longer_than_the_deadline_and_the_limit(limits: WakingLimits) -> None:
     ward = Ward("asleep", limits)
     ward.change("asleep")
-    asked = ward.ask(timeout_s=0.05 if limits is QUICK else LONG_S)
-    await ward.eventually(lambda: ward.sleeper.num_calls > 0)
+    asked = ward.ask(timeout_s=0.5 if limits is QUICK else LONG_S)
     ward.change("starting", "its replica is loading")
+    await ward.eventually(lambda: ward.sleeper.num_calls > 0)
     with pytest.raises(ModelUnavailableError, match="m@1 is starting: its replica is loading") as refused:
         await asked
     assert 5 < refused.value.retry_after_s <= 10

@@ -26,6 +26,7 @@ from tests.unit.deployments.api.fake import FakeDataPlane
 from tests.unit.deployments.grpc.conftest import SETTINGS, served
 from tests.unit.deployments.grpc.inputs import numbers, text_input, typed_tensor
 from tests.unit.deployments.grpc.test_inference import until_idle
+from tests.unit.deployments.planes import eventually
 from tests.unit.deployments.repository.fake import Rig
 
 KEY = "sk-stow-abc"
@@ -217,6 +218,7 @@ async def test_a_client_that_leaves_is_written_down(
     await anext(aiter(answers))
     answers.cancel()
     await until_idle(dataplane)
+    await eventually(lambda: bool(guard.endings))
     assert guard.endings == [Ending(1, Outcome.CANCELLED, streamed=True)]
 
 

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections import Counter
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -160,12 +160,15 @@ async def test_a_pinned_one_is_never_closed() -> None:
 
 
 async def test_one_that_finds_no_room_in_time_is_told_how_much_is_missing() -> None:
-    pool = Fixture(hold_s=0.01)
+    pool = Fixture()
+    patient = pool.cache._limits
     async with AsyncExitStack() as busy:
         for model in (A, B):
             await busy.enter_async_context(pool.cache.use(model))
+        pool.cache._limits = replace(patient, hold_s=0.01)
         with pytest.raises(ModelUnavailableError) as refused:
             await pool.call(C)
+    pool.cache._limits = patient
     assert str(refused.value) == (
         "model c@1 is not there after 0.01 s: loading 10.0 MiB, 10.0 MiB to free, which models in use hold"
     )

@@ -38,6 +38,7 @@ from tests.unit.models.engines.tiny_llama import Reference, Result, TinyLlama, w
 
 LIMITS = Limits(max_model_len=256, max_num_seqs=4, max_batch_tokens=64, page_size=8)
 GREEDY = SamplingParams(temperature=0, max_tokens=30)
+ENDLESS = "Hello " * 12, SamplingParams(seed=3)  # no end token comes before the context is full
 PROMPTS = ["The quick", "naïve café", "def f(x):", "你好世界", "Hello " * 12, "a", "😀", "over the lazy dog, and"]
 CONVERSATION = Conversation((ChatMessage("user", "Hello"),))
 SOON_S = 5.0
@@ -101,6 +102,17 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def slow_down(engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch, step_s: float) -> None:
+    """Each step takes so much longer: or all may be generated before the test looks."""
+    step = engine._manager._generation_step
+
+    def slowly(*arguments: object) -> None:
+        time.sleep(step_s)
+        step(*arguments)
+
+    monkeypatch.setattr(engine._manager, "_generation_step", slowly)
 
 
 async def idle(engine: TransformersEngine) -> None:
@@ -199,7 +211,7 @@ async def test_a_request_that_can_never_be_served_is_refused_before_it_starts(en
 async def test_closing_the_generator_cancels_at_the_next_step_and_frees_its_pages(
     engine: TransformersEngine,
 ) -> None:
-    chunks = start(engine, "Hello " * 12, SamplingParams(seed=3))
+    chunks = start(engine, *ENDLESS)
     await anext(chunks)
     running = engine.stats()
     assert (running.num_running, running.num_kv_pages) == (1, 128)
@@ -211,7 +223,10 @@ async def test_closing_the_generator_cancels_at_the_next_step_and_frees_its_page
     assert engine._manager.output_router.result_handlers == {}
 
 
-async def test_cancelling_the_reader_cancels_what_runs_and_what_waits(engine: TransformersEngine) -> None:
+async def test_cancelling_the_reader_cancels_what_runs_and_what_waits(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow_down(engine, monkeypatch, 0.02)
     readers = [asyncio.create_task(generate(engine, "abc", SamplingParams(seed=seed))) for seed in range(8)]
     await until(lambda: engine.stats().num_waiting > 0 and engine.stats().num_running > 0)
     num_steps = engine._manager.current_batch
@@ -223,7 +238,10 @@ async def test_cancelling_the_reader_cancels_what_runs_and_what_waits(engine: Tr
     assert engine._manager.current_batch - num_steps < 20  # there were hundreds to go
 
 
-async def test_a_shared_prefix_is_held_once(engine: TransformersEngine, reference: Reference) -> None:
+async def test_a_shared_prefix_is_held_once(
+    engine: TransformersEngine, reference: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow_down(engine, monkeypatch, 0.02)
     prefix = tuple(range(1, 97))  # twelve pages
     async with aclosing(start(engine, (*prefix, 100), SamplingParams(seed=1))) as first:
         await anext(first)
@@ -273,7 +291,7 @@ async def test_when_the_loop_dies_requests_fail_and_the_check_says_so(
     def fail(*_: object) -> None:
         raise RuntimeError("out of order")
 
-    chunks = start(doomed, "abc", SamplingParams())
+    chunks = start(doomed, *ENDLESS)
     await anext(chunks)
     monkeypatch.setattr(doomed._manager, "_generation_step", fail)
     with pytest.raises(EngineError, match="generation with tiny@1 failed: out of order"):
@@ -289,14 +307,8 @@ async def test_when_the_loop_dies_requests_fail_and_the_check_says_so(
 async def test_closing_the_engine_fails_what_runs_and_can_be_repeated(
     doomed: TransformersEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = doomed._manager._generation_step
-
-    def slowly(*arguments: object) -> None:
-        time.sleep(0.1)  # or all may be generated before this thread gets to close the engine
-        step(*arguments)
-
-    monkeypatch.setattr(doomed._manager, "_generation_step", slowly)
-    chunks = start(doomed, "abc", SamplingParams())
+    slow_down(doomed, monkeypatch, 0.1)
+    chunks = start(doomed, *ENDLESS)
     await anext(chunks)
     doomed.close()
     doomed.close()

@@ -42,8 +42,9 @@ async def wake(request):
 def change(sleeps, said):
     global asleep
     asleep = sleeps
+    status = 500 if log.with_suffix(".broken").exists() else 200
     say(said)
-    return web.Response(status=500 if log.with_suffix(".broken").exists() else 200, text="out of memory")
+    return web.Response(status=status, text="out of memory")
 
 def say(what):
     with log.open("a") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from threading import Thread
 
@@ -43,6 +44,9 @@ def test_who_does_not_prove_itself_is_turned_away(doorway: Doorway, caplog: pyte
         stranger.sendall(answer[16:])  # its own proof, sent back to it
         assert stranger.recv(1) == b""
     assert greet(1, doorway.endpoint, TOKEN, 20)
+    deadline_s = time.monotonic() + 10
+    while not caplog.messages and time.monotonic() < deadline_s:
+        time.sleep(0.01)  # it closes the connection first
     assert "rank 3 turned 127.0.0.1 away: it does not have the group's token" in caplog.messages
 
 

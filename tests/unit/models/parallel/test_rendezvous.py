@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from threading import Timer
+from typing import Any
 
 import pytest
 
 from models.errors import GroupError
+from models.parallel import rendezvous
 from models.parallel.addresses import Address, interface_of, listen
 from models.parallel.rendezvous import Meeting, MeetingPoint, Member, join_group, leave_group
 from tests.unit.source_tree import ROOT
@@ -129,9 +130,15 @@ def test_a_program_that_says_nothing_there_holds_up_nobody() -> None:
         assert join(Meeting(address, "secret")).message == expected
 
 
-def test_a_leader_that_leaves_is_named() -> None:
+def test_a_leader_that_leaves_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     point = MeetingPoint("127.0.0.1")
-    Timer(0.2, point.close).start()
+    wait = rendezvous._wait_for_all
+
+    def leave_then_wait(*arguments: Any) -> None:
+        point.close()
+        wait(*arguments)
+
+    monkeypatch.setattr(rendezvous, "_wait_for_all", leave_then_wait)
     assert join(point.meeting, rank=1, within_s=60).message.startswith("rank 0 left while the group was joining")
 
 
