@@ -86,3 +86,8 @@ class Spent:
 
     doing: Mapping[str, float]
     collectives_s: tuple[float, ...]
+
+    def __add__(self, later: Spent) -> Spent:
+        names = {**self.doing, **later.doing}
+        doing = {name: self.doing.get(name, 0) + later.doing.get(name, 0) for name in names}
+        return Spent(doing, self.collectives_s + later.collectives_s)

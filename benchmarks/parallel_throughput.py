@@ -17,6 +17,7 @@ from benchmarks.parallel_orders import Spent, Window
 from benchmarks.parallel_ranks import Ranks, running
 from benchmarks.record import RESULTS, Record, keep, this_machine
 from benchmarks.tables import Metrics, Pair, Table, medians, ratios
+from models.errors import StowageError
 from models.parallel.layout import Degree
 
 CLIENTS = (8, 1)
@@ -35,6 +36,7 @@ METHOD = (
     "Moving: of each collective the time that the last rank to come was in it, when nobody is waited for",
 )
 _SETTLE_S = 0.2
+_NUM_LOOKS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ def take(model: str, side: str, ranks: Ranks, window: Window) -> Sample:
     before_s = ranks.cpu_s()
     found = ranks.load(window)
     cpu_s = ranks.cpu_s() - before_s
-    time.sleep(_SETTLE_S)  # the last collective ends everywhere
+    spent = look_when_settled(ranks)
     return Sample(
         round=window.number,
         model=model,
@@ -135,8 +137,23 @@ def take(model: str, side: str, ranks: Ranks, window: Window) -> Sample:
         first_token_s=found.first_token_s,
         cpu_ms_per_token=1e3 * cpu_s / found.num_tokens,
         digests=found.digests,
-        spent=tuple(shares(ranks.look(), ranks.degree.tensor)),
+        spent=tuple(shares(spent, ranks.degree.tensor)),
     )
+
+
+def look_when_settled(ranks: Ranks) -> list[Spent]:
+    """What each rank has done since the look before, once the last collective has ended everywhere.
+
+    StowageError when that does not come.
+    """
+    spent = [Spent({}, ())] * len(ranks.pids)
+    for _ in range(_NUM_LOOKS):
+        time.sleep(_SETTLE_S)
+        spent = [before + more for before, more in zip(spent, ranks.look(), strict=True)]
+        counts = [len(each.collectives_s) for each in spent]
+        if all(count == counts[rank - rank % ranks.degree.tensor] for rank, count in enumerate(counts)):
+            return spent
+    raise StowageError(f"the ranks of a stage have not taken part in as many collectives: {counts}")
 
 
 def shares(spent: Sequence[Spent], tensor: int) -> Iterator[Mapping[str, float]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
+import random
 import re
 import signal
 import socket
@@ -11,7 +13,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,20 +30,31 @@ Result = TypeVar("Result")
 Config = dict[str, Any]
 
 
+_PORTS = iter(random.sample(range(20_000, 32_000), 12_000))
+
+
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """One that nobody has, below those that Linux gives to who asks for any and above those of Ray's workers: it
+    is bound seconds later, and until then hundreds of others are taken.
+    """
+    for port in _PORTS:
+        with socket.socket() as sock, suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def demo_config(store: Path, port: int) -> Config:
-    """The repository's own serve_config.yaml on another port, with another store and small CPU shares."""
+    """The repository's own serve_config.yaml with other ports, store and books, and small CPU shares."""
     config: Config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
     config["http_options"]["port"] = port
     config["grpc_options"]["port"] = free_port()
     for application in config["applications"]:
         application["args"]["num_cpus"] = 0.1
-        if application["name"] != "router":
+        if application["name"] == "router":
+            application["args"]["state"] = f"sqlite:///{store.with_name(f'state-{port}.db')}"
+            application["args"]["audit_dir"] = str(store.with_name(f"audit-{port}"))
+        else:
             application["args"]["store"] = str(store)
     return config
 
@@ -90,9 +104,10 @@ class Cluster:
                 "stowage serve is ready",
             )
         except AssertionError as error:
-            logs = self._serve_logs()
-            self.interrupt()
-            raise AssertionError("\n".join([str(error), *self.output, *logs])) from None
+            try:
+                raise AssertionError("\n".join([str(error), *self.output, *self._newest_lines()])) from None
+            finally:
+                self.interrupt()
         assert self._process.poll() is None, "\n".join(self.output)
 
     @property
@@ -180,10 +195,16 @@ class Cluster:
         return copy.deepcopy(self.config)
 
     def interrupt(self, timeout_s: float = 90) -> int:
-        """Ctrl-C; the exit code."""
+        """Ctrl-C; the exit code. What does not end by that is killed, and TimeoutExpired raised."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
-        return self.wait_for_end(timeout_s)
+        try:
+            return self.wait_for_end(timeout_s)
+        except subprocess.TimeoutExpired:
+            for pid in [*self.descendants(), self._process.pid]:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            raise
 
     def wait_for_end(self, timeout_s: float) -> int:
         """The exit code, once it has ended by itself or after a signal."""
@@ -197,13 +218,17 @@ class Cluster:
 
     def _ray_options(self, name: str) -> list[str]:
         """What Ray's own processes of this cluster were given as ``name=VALUE``."""
-        options = [option for pid in self.descendants() for option in psutil.Process(pid).cmdline()]
+        options = [option for pid in self.descendants() for option in command_line(pid)]
         return [option.partition("=")[2] for option in options if option.startswith(f"{name}=")]
 
-    def _serve_logs(self) -> list[str]:
-        """The newest lines of the controller, the proxies and each replica; none before Ray runs."""
+    def serve_logs(self) -> list[Path]:
+        """Of the controller, the proxies and each replica; none before Ray runs."""
         folders = {Path(session) / "logs" / "serve" for session in self._ray_options("--session_dir")}
-        logs = sorted(log for folder in folders for log in folder.glob("*.log"))
+        return sorted(log for folder in folders for log in folder.glob("*.log"))
+
+    def _newest_lines(self) -> list[str]:
+        """Of each log of Serve."""
+        logs = self.serve_logs()
         return [line for log in logs for line in (f"--- {log.name}", *log.read_text().splitlines()[-20:])]
 
     def _write(self, config: Config) -> Path:
@@ -218,8 +243,33 @@ class Cluster:
                 self.output.append(line.rstrip("\n"))
 
 
+def command_line(pid: int) -> list[str]:
+    """Of a process; nothing once it has ended."""
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).cmdline()
+    return []
+
+
+def end(processes: Iterable[subprocess.Popen[str]]) -> None:
+    """Kill those that have not ended, and close what they were talked to by."""
+    for process in processes:
+        process.kill()
+        with process:
+            pass
+
+
 def run_command(*command: str, expect: int = 0, env: dict[str, str] | None = None) -> str:
     """Run one of the environment's commands; its output. AssertionError on another exit code."""
+    result = _run(*command, expect=expect, env=env)
+    return result.stdout + result.stderr
+
+
+def run_json(*command: str) -> Any:
+    """What one of the environment's commands prints with ``--json``; what it says beside that does not count."""
+    return json.loads(_run(*command, "--json").stdout)
+
+
+def _run(*command: str, expect: int = 0, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     result = subprocess.run(
         [str(BIN / command[0]), *command[1:]],
         capture_output=True,
@@ -229,7 +279,7 @@ def run_command(*command: str, expect: int = 0, env: dict[str, str] | None = Non
         env={**os.environ, "RAY_AUTH_MODE": "token", "COLUMNS": "200", **(env or {})},
     )
     assert result.returncode == expect, result.stdout + result.stderr
-    return result.stdout + result.stderr
+    return result
 
 
 def _descendants(pid: int) -> set[int]:

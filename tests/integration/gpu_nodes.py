@@ -9,7 +9,7 @@ import os
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -76,16 +76,11 @@ class Probe:
 @contextmanager
 def gpu_nodes(*names: str, raylet_environment: Mapping[str, str] | None = None) -> Iterator[None]:
     """A head without GPUs, and nodes with two each."""
-    cluster = Cluster(
-        initialize_head=True,
-        head_node_args={
-            "num_cpus": 4,
-            "num_gpus": 0,
-            "include_dashboard": False,
-            "labels": {"stowage.io/node": "head"},
-        },
-    )
-    try:
+    with ExitStack() as ends:
+        ends.callback(_collect)
+        cluster = Cluster()
+        ends.callback(cluster.shutdown)
+        cluster.add_node(num_cpus=4, num_gpus=0, include_dashboard=False, labels={"stowage.io/node": "head"})
         for name in names:
             cluster.add_node(
                 num_cpus=8,
@@ -95,15 +90,17 @@ def gpu_nodes(*names: str, raylet_environment: Mapping[str, str] | None = None) 
             )
         cluster.wait_for_nodes()
         ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+        ends.callback(ray.shutdown)
         serve.start(proxy_location="Disabled")
-        yield
-    finally:
-        serve.shutdown()  # type: ignore[no-untyped-call]
-        ray.shutdown()
-        cluster.shutdown()  # type: ignore[no-untyped-call]
+        ends.callback(serve.shutdown)
         del cluster
-        with warnings.catch_warnings(action="ignore", category=ResourceWarning):
-            gc.collect()  # Ray leaves sockets open, which is no fault of the tests that follow
+        yield
+
+
+def _collect() -> None:
+    """Ray leaves sockets open, which is no fault of the tests that follow."""
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        gc.collect()
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +114,10 @@ def nodes() -> Iterator[None]:
 def applications() -> Iterator[None]:
     """Removed after each test, so that the next finds the GPUs free."""
     yield
-    for name in serve.status().applications:
-        serve.delete(name)
+    names = list(serve.status().applications)
+    for name in names:
+        serve.delete(name, _blocking=False)
+    eventually(lambda: not serve.status().applications, 60, f"Serve has removed {names}")
 
 
 def start_model(name: str, percent: float, *places: tuple[str, int], **more: object) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
+import httpx
 from sqlalchemy import select
 
 from benchmarks.seeded_models import write_llama
@@ -16,7 +15,7 @@ from deployments.audit.record import RequestRecord
 from deployments.audit.segments import list_segments
 from deployments.state.database import Database
 from deployments.state.schema import LEASES, REPLICAS
-from tests.integration.cluster import Cluster, Config, free_port, run_command
+from tests.integration.cluster import Cluster, Config, command_line, free_port, run_command, run_json
 
 MODEL = "llama"
 MAX_TOKENS = 256
@@ -40,9 +39,7 @@ class Books:
 
     def usage(self, by: str = "model") -> list[dict[str, object]]:
         """``stowage usage``."""
-        found: list[dict[str, object]] = json.loads(
-            run_command("stowage", "usage", "--by", by, "--state", self.url, "--json")
-        )
+        found: list[dict[str, object]] = run_json("stowage", "usage", "--by", by, "--state", self.url)
         return found
 
     def counts_all(self) -> bool:
@@ -70,6 +67,16 @@ class Books:
 
 def tokens(records: Iterable[RequestRecord]) -> int:
     return sum(record.input_tokens + record.output_tokens for record in records)
+
+
+def models(cluster: Cluster, key: str | None) -> httpx.Response:
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    return httpx.get(f"{cluster.base_url}/v1/models", headers=headers, timeout=30)
+
+
+def all_say(ask: Callable[[], httpx.Response], status: int) -> bool:
+    """Whichever router replica answers."""
+    return all(ask().status_code == status for _ in range(12))
 
 
 def two_routers(
@@ -115,10 +122,6 @@ def router_application(books: Books, policy: Config | None = None, **args: objec
 def controller_pid(cluster: Cluster) -> int | None:
     """Of Serve's controller; None while there is none."""
     for pid in cluster.descendants():
-        try:
-            title = psutil.Process(pid).cmdline()[:1]
-            if title and title[0].startswith("ray::ServeController"):  # Ray adds the method that runs
-                return pid
-        except psutil.NoSuchProcess:
-            continue
+        if "".join(command_line(pid)[:1]).startswith("ray::ServeController"):  # Ray adds the method that runs
+            return pid
     return None

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from openai import OpenAI
 
-from tests.integration.cluster import ROOT, Cluster, eventually
+from tests.integration.cluster import ROOT, Cluster, end, eventually
 
 LONG = {
     "model": "smollm2-135m",
@@ -66,8 +66,11 @@ def stats(cluster: Cluster) -> Iterator[Callable[[], Load]]:
         words = next(line.split() for line in replies if line.startswith("stats"))
         return Load(int(words[1]), int(words[2]))
 
-    yield ask
-    process.communicate(timeout=30)
+    try:
+        yield ask
+        process.communicate(timeout=30)
+    finally:
+        end([process])
 
 
 def wait_for_running(stats: Callable[[], Load], count: int) -> float:

@@ -20,10 +20,12 @@ EMBEDDINGS = "/v1/embeddings"
 def with_echo(cluster: Cluster) -> Iterator[Cluster]:
     config = cluster.edited()
     config["applications"].append({"name": "echo", "route_prefix": "/echo-app", "import_path": ECHO})
-    cluster.deploy(config)
-    eventually(lambda: cluster.pids("echo"), 60, "the echo is up")
-    yield cluster
-    cluster.restore()
+    try:
+        cluster.deploy(config)
+        eventually(lambda: cluster.pids("echo"), 60, "the echo is up")
+        yield cluster
+    finally:
+        cluster.restore()
 
 
 @pytest.mark.parametrize("size", [0, 10, 2**16, 2**16 + 1, 2**20])

@@ -28,6 +28,7 @@ from models.progress import NoProgress
 from models.types import (
     ChatMessage,
     Conversation,
+    EngineStats,
     FinishReason,
     GenerationRequest,
     SamplingParams,
@@ -183,13 +184,18 @@ async def use_until_a_rank_is_gone(led: Led) -> tuple[list[Answer], list[str]]:
     gate = asyncio.Semaphore(NUM_STREAMS)
     works = [asyncio.create_task(answer(engine, request, gate)) for request in requests(200)[:NUM_STREAMS]]
     async with asyncio.timeout(60):
-        while not engine.stats().num_running:  # noqa: ASYNC110  nobody tells
+        while not is_busy_with(engine.stats(), NUM_STREAMS):  # noqa: ASYNC110  nobody tells
             await asyncio.sleep(0.01)
     os.kill(led.pids[1], signal.SIGKILL)
     async with asyncio.timeout(60):
         errors = await asyncio.gather(*works, return_exceptions=True)
     await until_check_fails(engine)
     return found, [f"{type(error).__name__}: {error}" for error in errors]
+
+
+def is_busy_with(stats: EngineStats, num_requests: int) -> bool:
+    """Whether it has them all, and works: what comes to an engine that has ended is refused in other words."""
+    return stats.num_running > 0 and stats.num_running + stats.num_waiting >= num_requests
 
 
 async def until_check_fails(engine: GroupEngine) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.integration.cluster import Cluster, Config, application, eventually, run_command
+from tests.integration.cluster import Cluster, Config, application, command_line, eventually, run_json
 
 NAME = "divided@1"
 MIB = 1024**2
@@ -45,10 +44,12 @@ def _config(cluster: Cluster, num_replicas: int = 1, **args: object) -> Config:
 
 @pytest.fixture(scope="module")
 def divided(cluster: Cluster) -> Iterator[Cluster]:
-    cluster.deploy(_config(cluster))
-    cluster.wait_status(NAME, "ready")
-    yield cluster
-    cluster.restore()
+    try:
+        cluster.deploy(_config(cluster))
+        cluster.wait_status(NAME, "ready")
+        yield cluster
+    finally:
+        cluster.restore()
     eventually(lambda: not _workers(cluster) and not _placement_groups(cluster), 60, "nothing of it is left")
 
 
@@ -59,14 +60,7 @@ def _placement_groups(cluster: Cluster) -> set[str]:
 
 def _workers(cluster: Cluster) -> set[int]:
     """Processes of ranks that do not lead."""
-    return {pid for pid in cluster.descendants() if _is_worker(pid)}
-
-
-def _is_worker(pid: int) -> bool:
-    try:
-        return "RankWorker" in " ".join(psutil.Process(pid).cmdline())
-    except psutil.NoSuchProcess:
-        return False
+    return {pid for pid in cluster.descendants() if "RankWorker" in " ".join(command_line(pid))}
 
 
 def _free_cpus(cluster: Cluster) -> float:
@@ -81,18 +75,20 @@ def _ask(cluster: Cluster) -> int:
 
 
 def _status(cluster: Cluster) -> dict[str, Any]:
-    output = run_command("stowage", "status", "--address", cluster.dashboard_url, "--json")
-    found: dict[str, Any] = next(app for app in json.loads(output) if app["name"] == NAME)
+    status = run_json("stowage", "status", "--address", cluster.dashboard_url)
+    found: dict[str, Any] = next(app for app in status if app["name"] == NAME)
     return found
 
 
 def _settle(cluster: Cluster, config: Config) -> set[int]:
-    """Deploy it; the leaders, once Serve has done all that it asks for."""
+    """Deploy it; the leaders, once Serve has done all that it asks for and each has the other rank of its own."""
     cluster.deploy(config)
 
     def probe() -> set[int] | None:
-        app = cluster.details().applications[NAME]
-        return cluster.pids(NAME) if app.status == "RUNNING" else None
+        if cluster.details().applications[NAME].status != "RUNNING":
+            return None
+        leaders = cluster.pids(NAME)
+        return leaders if len(leaders) == len(_workers(cluster)) else None
 
     return eventually(probe, 120, f"{NAME} is as deployed: {cluster.readiness()}")
 
@@ -108,6 +104,10 @@ def _refused(cluster: Cluster, config: Config) -> str:
     assert _ask(cluster) == 200
     assert _workers(cluster) == before
     return str(entry["reason"])
+
+
+def _is_well(entry: dict[str, Any]) -> bool:
+    return entry["status"] == "ready" and entry["reason"] is None
 
 
 class _Asking:
@@ -134,7 +134,9 @@ class _Asking:
 
 def test_its_ranks_and_what_each_takes_are_in_the_status(divided: Cluster) -> None:
     shown = eventually(
-        lambda: shown if len((shown := _status(divided))["memory"]) == 2 else None, 60, "both report"
+        lambda: shown if (shown := _status(divided))["reason"] and len(shown["memory"]) == 2 else None,
+        60,
+        "both report",
     )
     assert shown["reason"].startswith("2 ranks: node ")
     assert [each["rank"] for each in shown["memory"]] == [0, 1]
@@ -164,7 +166,7 @@ def test_another_number_of_ranks_is_refused_and_the_group_goes_on(divided: Clust
     reason = _refused(divided, _config(divided, parallel="off"))
     assert "its update failed: divided@1 runs with 2 ranks, and would have 1 (write it as a version" in reason
     assert _settle(divided, _config(divided)) == before
-    assert divided.wait_status(NAME, "ready")["reason"] is None
+    eventually(lambda: _is_well(divided.readiness()[NAME]), 30, "nothing is said of it any more")
 
 
 def test_an_update_keeps_the_group_until_the_new_one_serves_or_asks_what_to_do(divided: Cluster) -> None:

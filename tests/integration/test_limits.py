@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from deployments.state.ledger import Ledger
 from deployments.state.schema import COUNTERS, LEASES
 from deployments.state.usage import read_usage
 from deployments.state.usage_total import UsageTotal
-from tests.integration.cluster import ROOT
+from tests.integration.cluster import ROOT, end
 from tests.integration.limits_replica import LARGEST, Load, Report
 
 NUM_REPLICAS = 3
@@ -46,7 +47,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "journal"
 
 
-def start(url: str, folder: Path, load: Load) -> list[subprocess.Popen[str]]:
+@contextmanager
+def started(url: str, folder: Path, load: Load) -> Iterator[list[subprocess.Popen[str]]]:
     """All at the same moment: one that comes late finds nothing left."""
     command = [sys.executable, "-W", "error", "-m", "tests.integration.limits_replica", url, str(folder)]
     processes = [
@@ -59,14 +61,17 @@ def start(url: str, folder: Path, load: Load) -> list[subprocess.Popen[str]]:
         )
         for number in range(NUM_REPLICAS)
     ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-    return processes
+    try:
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+        yield processes
+    finally:
+        end(processes)
 
 
 def finish(process: subprocess.Popen[str]) -> Report:
@@ -76,7 +81,8 @@ def finish(process: subprocess.Popen[str]) -> Report:
 
 
 def hammer(url: str, folder: Path, load: Load) -> list[Report]:
-    return [finish(process) for process in start(url, folder, load)]
+    with started(url, folder, load) as processes:
+        return [finish(process) for process in processes]
 
 
 def counted(database: Database) -> UsageTotal:
@@ -132,13 +138,13 @@ def test_no_more_than_so_many_run_at_once_and_no_replica_keeps_the_slots(url: st
 def test_a_killed_replica_loses_and_doubles_nothing(database: Database, url: str, folder: Path) -> None:
     limit = 600_000
     load = Load({"tokens_per_month": limit}, give_up_s=8)  # what the victim held comes free within 5 s
-    victim, *others = start(url, folder, load)
-    while sum(record.replica == "r0" for record in journaled_so_far(folder)) < 200:
-        time.sleep(0.05)
-    victim.kill()
-    victim.communicate(timeout=30)
-    for process in others:
-        finish(process)
+    with started(url, folder, load) as (victim, *others):
+        while sum(record.replica == "r0" for record in journaled_so_far(folder)) < 200:
+            time.sleep(0.05)
+        victim.kill()
+        victim.communicate(timeout=30)
+        for process in others:
+            finish(process)
     survivor = Ledger(database, folder, "r9", time.time)
     while survivor.tend():  # as any replica of this node does
         pass

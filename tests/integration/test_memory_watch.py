@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ import pytest
 
 from models.memory.calibration import calibration_path, write_calibration
 from models.memory.overheads import Overhead, Overheads
-from tests.integration.cluster import Cluster, Config, eventually, run_command
+from tests.integration.cluster import Cluster, Config, eventually, run_command, run_json
 
 MIB = 1024**2
 BATCH = 64
@@ -33,12 +32,13 @@ def watched(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         _block("restarting", _store(stores / "b", 206), memory_policy="restart", limits={"max_batch_size": BATCH}),
         _pool("tight", _store(stores / "c", 16), memory="200MiB", memory_policy="shed"),
     ]
-    cluster.deploy(config)
-    cluster.wait_status("shedding@1", "ready")
-    cluster.wait_status("restarting@1", "ready")
-    cluster.wait_status("pooled@1", "ready")
-    yield cluster
-    cluster.restore()
+    try:
+        cluster.deploy(config)
+        for name in ("shedding@1", "restarting@1", "pooled@1"):
+            cluster.wait_status(name, "ready")
+        yield cluster
+    finally:
+        cluster.restore()
 
 
 def _store(folder: Path, runtime_mib: int) -> str:
@@ -70,8 +70,7 @@ def _pool(name: str, store: str, **args: object) -> Config:
 
 
 def _status(cluster: Cluster) -> dict[str, dict[str, Any]]:
-    output = run_command("stowage", "status", "--address", cluster.dashboard_url, "--json")
-    return {app["name"]: app for app in json.loads(output)}
+    return {app["name"]: app for app in run_json("stowage", "status", "--address", cluster.dashboard_url)}
 
 
 def _embed(cluster: Cluster, model: str, texts: Sequence[str] = ("x",)) -> httpx.Response:

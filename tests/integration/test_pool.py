@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -23,7 +22,7 @@ from benchmarks.pool_models import embed_with_onnx, embed_with_torch, generate_w
 from benchmarks.seeded_models import VOCABULARY, write_bert, write_graph, write_llama
 from cluster.live.dashboard import Dashboard, read_token
 from cluster.live.replica_metrics import fetch_metrics
-from tests.integration.cluster import ROOT, Cluster, Config, application, eventually, free_port, run_command
+from tests.integration.cluster import ROOT, Cluster, Config, application, eventually, free_port, run_json
 
 MIB = 1024**2
 BUDGET_MIB = 620
@@ -71,7 +70,8 @@ def pool(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cl
             "http_options": {"host": "127.0.0.1", "port": free_port()},
             "applications": [
                 {"name": "router", "route_prefix": "/", "import_path": "deployments.app:build_router",
-                 "args": {"num_cpus": 0.1}},
+                 "args": {"num_cpus": 0.1, "state": f"sqlite:///{folder / 'state.db'}",
+                          "audit_dir": str(folder / "audit")}},
                 {"name": "pool-small", "route_prefix": None, "import_path": "deployments.pool_app:build_pool",
                  "args": {**args, "store": str(folder / "store")}},
             ],
@@ -129,8 +129,8 @@ def test_every_model_answers_right_though_not_all_fit(pool: Cluster, sources: Pa
 
 def _reported(cluster: Cluster) -> list[dict[str, Any]] | None:
     """The memory of both replicas, once each has mapped what it reports as loaded, if any of that is mapped."""
-    output = run_command("stowage", "status", "--address", cluster.dashboard_url, "--json")
-    (memory,) = (app["memory"] for app in json.loads(output) if app["name"] == "pool-small")
+    status = run_json("stowage", "status", "--address", cluster.dashboard_url)
+    (memory,) = (app["memory"] for app in status if app["name"] == "pool-small")
     weights = [(each["planned"]["weights"], each["measured"]["weights"]) for each in memory]
     agree = all(0.5 * planned < measured <= 1.01 * planned for planned, measured in weights if planned or measured)
     return memory if len(memory) == 2 and agree and any(planned for planned, _ in weights) else None

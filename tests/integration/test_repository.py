@@ -181,10 +181,12 @@ def test_what_is_under_way_is_answered_before_a_model_goes(running: Cluster, adm
     with ThreadPoolExecutor(4) as callers:
         for _ in range(4):
             callers.submit(call)
-        eventually(lambda: len(statuses) > 20, 60, "calls are answered")
-        ok(admin.delete(f"/models/{LOADED}"))
-        time.sleep(2)
-        stop.set()
+        try:
+            eventually(lambda: len(statuses) > 20, 60, "calls are answered")
+            ok(admin.delete(f"/models/{LOADED}"))
+            time.sleep(2)
+        finally:
+            stop.set()
     assert set(statuses) <= {200, 404, 503}
     assert statuses[:4] == [200] * 4
     assert statuses[-1] == 404
@@ -288,5 +290,5 @@ def controllers(running: Cluster) -> list[psutil.Process]:
 def answers(running: Cluster) -> bool:
     try:
         return bool(running.details().applications)
-    except httpx.HTTPStatusError:
+    except httpx.HTTPError:
         return False

@@ -155,8 +155,10 @@ def test_a_rollout_outlives_the_database_server(postgres_server: PostgresServer,
         serve(database)
         assert rollouts.tick(lambda _: True) == {"smol": {OLD: 80, NEW: 20}}
         before = rollouts.find("smol")
-        postgres_server.kill()
-        postgres_server.start()
+        try:
+            postgres_server.kill()
+        finally:
+            postgres_server.start()
         assert rollouts.find("smol") == before
         serve(database)
         assert rollouts.tick(lambda _: True) == {"smol": {OLD: 70, NEW: 30}}

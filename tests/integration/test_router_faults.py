@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.cluster import Cluster, eventually
 from tests.integration.postgres import PostgresServer
-from tests.integration.routers import MODEL, Books, controller_pid, tokens, two_routers
+from tests.integration.routers import MODEL, Books, all_say, controller_pid, models, tokens, two_routers
 from tests.integration.traffic import TIMEOUT_S, Answer, Target, references, traffic
 
 DAILY_LIMIT = 2_000_000
@@ -133,7 +133,7 @@ def test_a_router_replica_is_killed(running: Cluster, target: Target, books: Boo
     before, holders = running.pids("router"), books.lease_holders()
     assert len(holders) == 2
     few = books.create_key("bob", "--tenant", "few")
-    time.sleep(2)
+    eventually(lambda: all_say(lambda: models(running, few), 200), 20, "both routers know the key")
     with traffic(Target(target.base_url, MODEL, few), num_clients=3) as limited:
         answers = under_fire(target, lambda: kill(min(before)))
         eventually(lambda: spent(books, "few") >= 0.9 * LIMITED, 90, "what the dead replica held is used")
@@ -150,9 +150,11 @@ def test_the_state_database_is_killed(
     running: Cluster, target: Target, books: Books, expected: Texts, postgres_server: PostgresServer
 ) -> None:
     def fault() -> None:
-        postgres_server.kill()
-        time.sleep(6)
-        postgres_server.start()
+        try:
+            postgres_server.kill()
+            time.sleep(6)
+        finally:
+            postgres_server.start()
 
     answers = under_fire(target, fault)
     check(answers, expected)

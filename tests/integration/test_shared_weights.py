@@ -17,7 +17,7 @@ from models.progress import NoProgress
 from models.spec import ModelSpec
 from models.store import open_store
 from models.types import VersionId
-from tests.integration.cluster import ROOT, Cluster
+from tests.integration.cluster import ROOT, Cluster, end
 from tests.unit.models.checkpoints import write_checkpoint
 from tests.unit.models.tiny_models import write_tokenizer
 
@@ -104,6 +104,7 @@ def _loaded(command: list[str], count: int) -> Iterator[list[subprocess.Popen[st
             assert process.stdout is not None
             assert process.stdout.readline().strip() == "loaded"
         yield processes
-    finally:
         for process in processes:
             process.communicate("\n", timeout=60)
+    finally:
+        end(processes)

@@ -23,7 +23,7 @@ from deployments.state.keyring import Keyring
 from deployments.state.keys import Keys
 from deployments.state.schema import METADATA, REVISIONS
 from models.errors import StateError, StateUnavailableError
-from tests.integration.cluster import ROOT, free_port
+from tests.integration.cluster import ROOT, end, free_port
 from tests.integration.postgres import PostgresServer
 
 GRANT = KeyGrant(
@@ -87,7 +87,10 @@ def run_at_once(code: str, *arguments: str, num_processes: int) -> list[str]:
     started = [
         subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(num_processes)
     ]
-    return [process.communicate(timeout=120)[1] for process in started]
+    try:
+        return [process.communicate(timeout=120)[1] for process in started]
+    finally:
+        end(started)
 
 
 def revision(database: Database) -> int:

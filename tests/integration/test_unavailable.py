@@ -75,7 +75,11 @@ def test_few_requests_wait_for_a_sleeping_model_and_the_rest_hear_at_once(restor
     block["name"] = "minilm@8"
     block["args"].update(version="8", min_replicas=0)
     config["applications"].append(block)
+    before = restored.pids("router")
     restored.deploy(config)
+    eventually(
+        lambda: (now := restored.pids("router")) and not now & before, 120, "the router with the limit answers"
+    )
     restored.wait_status("minilm@8", "asleep", timeout_s=90)
     with ThreadPoolExecutor(8) as pool:
         replies = list(pool.map(lambda _: embed(restored, "minilm@8"), range(8)))

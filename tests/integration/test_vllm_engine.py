@@ -220,7 +220,7 @@ async def test_two_stages_answer_as_one_process_within_their_plan_and_end_togeth
 
 async def test_a_worker_that_hangs_ends_all(stored: StoredModel) -> None:
     plan = plan_replica(Replica(stored.manifest, "vllm", ANY_CPU, MEASURED), LIMITS, degree=Degree(pipeline=2))
-    settings = engine_settings(ARGS.model_copy(update={"stall_timeout_s": 5}), plan)
+    settings = engine_settings(ARGS.model_copy(update={"stall_timeout_s": 15}), plan)
     with closing(VllmEngine(stored.folder, stored.manifest, settings)) as divided:
         worker = next(each for each in servers(divided) if each.name().startswith("VLLM::Worker"))
         await check_end(divided, worker.suspend)
@@ -242,7 +242,7 @@ async def check_end(engine: VllmEngine, strike: Callable[[], None]) -> None:
     strike()
     with pytest.raises(EngineError):
         await _drain(stream)
-    _, alive = await asyncio.to_thread(psutil.wait_procs, processes, timeout=30)
+    _, alive = await asyncio.to_thread(psutil.wait_procs, processes, timeout=90)
     assert alive == []
     engine._server._guard.wait(30)
     with pytest.raises(EngineError, match="vLLM's server for smollm2@1 has ended"):
