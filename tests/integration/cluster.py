@@ -144,6 +144,10 @@ class Cluster:
         reply.raise_for_status()
         return reply.json()
 
+    def status(self) -> dict[str, dict[str, Any]]:
+        """What ``stowage status`` tells of each application, by name."""
+        return {app["name"]: app for app in run_json("stowage", "status", "--address", self.dashboard_url)}
+
     def ray_state(self, kind: str) -> list[dict[str, Any]]:
         """All ``actors`` or ``placement_groups`` that Ray remembers."""
         reply = self.dashboard(f"/api/v0/{kind}", limit="1000", detail="true")

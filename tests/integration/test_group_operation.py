@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.integration.cluster import Cluster, Config, application, command_line, eventually, run_json
+from tests.integration.cluster import Cluster, Config, application, command_line, eventually
 
 NAME = "divided@1"
 MIB = 1024**2
@@ -74,12 +74,6 @@ def _ask(cluster: Cluster) -> int:
     return httpx.post(f"{cluster.base_url}/v1/completions", json=body, timeout=120).status_code
 
 
-def _status(cluster: Cluster) -> dict[str, Any]:
-    status = run_json("stowage", "status", "--address", cluster.dashboard_url)
-    found: dict[str, Any] = next(app for app in status if app["name"] == NAME)
-    return found
-
-
 def _settle(cluster: Cluster, config: Config) -> set[int]:
     """Deploy it; the leaders, once Serve has done all that it asks for and each has the other rank of its own."""
     cluster.deploy(config)
@@ -134,7 +128,7 @@ class _Asking:
 
 def test_its_ranks_and_what_each_takes_are_in_the_status(divided: Cluster) -> None:
     shown = eventually(
-        lambda: shown if (shown := _status(divided))["reason"] and len(shown["memory"]) == 2 else None,
+        lambda: shown if (shown := divided.status()[NAME])["reason"] and len(shown["memory"]) == 2 else None,
         60,
         "both report",
     )
@@ -155,7 +149,7 @@ def test_a_group_that_starts_anew_says_why_until_it_serves(divided: Cluster) -> 
     assert "its process is gone" in reason
     assert divided.wait_status(NAME, "ready")["reason"] is None
     shown = eventually(
-        lambda: shown if "died" in (shown := _status(divided)["reason"] or "") else None, 60, "it is told"
+        lambda: shown if "died" in (shown := divided.status()[NAME]["reason"] or "") else None, 60, "it is told"
     )
     assert "groups failed so far: 1 died" in shown
     assert len(_workers(divided)) == 1

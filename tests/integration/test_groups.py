@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.cluster import Cluster, eventually, run_json
+from tests.integration.cluster import Cluster, eventually
 from tests.integration.groups import (
     MODEL,
     Stream,
@@ -95,8 +95,7 @@ def test_no_rank_is_over_its_budget_with_sequences_in_it(divided: Cluster, expec
 
 def memory_of(cluster: Cluster, name: str, num_ranks: int) -> list[dict[str, Any]] | None:
     """What ``stowage status`` has of each rank; None while some are missing."""
-    shown = run_json("stowage", "status", "--address", cluster.dashboard_url)
-    found: list[dict[str, Any]] = next(each["memory"] for each in shown if each["name"] == name)
+    found: list[dict[str, Any]] = cluster.status()[name]["memory"]
     return found if len(found) == num_ranks else None
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from models.memory.calibration import calibration_path, write_calibration
 from models.memory.overheads import Overhead, Overheads
-from tests.integration.cluster import Cluster, Config, eventually, run_command, run_json
+from tests.integration.cluster import Cluster, Config, eventually, run_command
 
 MIB = 1024**2
 BATCH = 64
@@ -69,10 +69,6 @@ def _pool(name: str, store: str, **args: object) -> Config:
     }
 
 
-def _status(cluster: Cluster) -> dict[str, dict[str, Any]]:
-    return {app["name"]: app for app in run_json("stowage", "status", "--address", cluster.dashboard_url)}
-
-
 def _embed(cluster: Cluster, model: str, texts: Sequence[str] = ("x",)) -> httpx.Response:
     body = {"model": model, "input": list(texts)}
     return httpx.post(f"{cluster.base_url}/v1/embeddings", json=body, timeout=120)
@@ -80,12 +76,12 @@ def _embed(cluster: Cluster, model: str, texts: Sequence[str] = ("x",)) -> httpx
 
 def _memory(cluster: Cluster, name: str) -> dict[str, Any] | None:
     """What the one replica has reported, once it has."""
-    found: list[dict[str, Any]] = _status(cluster)[name]["memory"]
+    found: list[dict[str, Any]] = cluster.status()[name]["memory"]
     return found[0] if found else None
 
 
 def test_the_status_has_planned_and_measured_bytes_of_every_model(watched: Cluster) -> None:
-    names = [name for name in _status(watched) if name != "router"]
+    names = [name for name in watched.status() if name != "router"]
     assert len(names) == 6
     for name in names:
         memory = eventually(lambda name=name: _memory(watched, name), 60, f"{name} has reported")  # type: ignore[misc]

@@ -22,7 +22,7 @@ from benchmarks.pool_models import embed_with_onnx, embed_with_torch, generate_w
 from benchmarks.seeded_models import VOCABULARY, write_bert, write_graph, write_llama
 from cluster.live.dashboard import Dashboard, read_token
 from cluster.live.replica_metrics import fetch_metrics
-from tests.integration.cluster import ROOT, Cluster, Config, application, eventually, free_port, run_json
+from tests.integration.cluster import ROOT, Cluster, Config, application, eventually, free_port
 
 MIB = 1024**2
 BUDGET_MIB = 620
@@ -129,8 +129,7 @@ def test_every_model_answers_right_though_not_all_fit(pool: Cluster, sources: Pa
 
 def _reported(cluster: Cluster) -> list[dict[str, Any]] | None:
     """The memory of both replicas, once each has mapped what it reports as loaded, if any of that is mapped."""
-    status = run_json("stowage", "status", "--address", cluster.dashboard_url)
-    (memory,) = (app["memory"] for app in status if app["name"] == "pool-small")
+    memory: list[dict[str, Any]] = cluster.status()["pool-small"]["memory"]
     weights = [(each["planned"]["weights"], each["measured"]["weights"]) for each in memory]
     agree = all(0.5 * planned < measured <= 1.01 * planned for planned, measured in weights if planned or measured)
     return memory if len(memory) == 2 and agree and any(planned for planned, _ in weights) else None

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.integration.cluster import Cluster, eventually, free_port, run_command, run_json
+from tests.integration.cluster import Cluster, eventually, free_port, run_command
 from tests.integration.routers import MODEL, Books, all_say, models, router_application, tokens, two_routers
 from tests.integration.traffic import PROMPTS, Target, traffic
 
@@ -196,8 +196,7 @@ def test_without_keys_it_does_not_start_where_other_machines_reach_it(tmp_path: 
     cluster = Cluster({"http_options": options, "applications": [router_application(books)]}, tmp_path)
     try:
         cluster.wait_until_announced(timeout_s=120)
-        status = run_json("stowage", "status", "--address", cluster.dashboard_url)
-        (router,) = (each for each in status if each["name"] == "router")
+        router = cluster.status()["router"]
         assert router["state"] == "failed"
         for words in ("0.0.0.0 is open to other machines, and there are no API keys", "stowage keys create"):
             assert words in router["reason"]
