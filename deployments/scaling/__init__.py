@@ -1,0 +1,1 @@
+"""How many replicas of a version there should be. Pure: load, settings and memory in, a decision out."""
