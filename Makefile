@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 VLLM := .venv-vllm
 INSTALL_VLLM := $(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
 
-.PHONY: help serve test unit lint types format proto bench vllm-env clean
+.PHONY: help serve test unit lint types format proto docs bench vllm-env clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the targets
@@ -37,6 +37,9 @@ format: $(VENV)/.installed-dev  ## Rewrite the source in the project's style
 
 proto: $(VENV)/.installed-dev  ## Generate the gRPC messages from their proto
 	$(BIN)/python -m deployments.grpc.generate
+
+docs: $(VENV)/.installed-dev  ## Write the table of metrics into docs/metrics.md
+	$(BIN)/python -m deployments.metrics.page docs/metrics.md
 
 bench: $(VENV)/.installed-dev  ## Run the benchmarks that benchmarks/README.md describes
 	$(BIN)/python -m benchmarks

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from deployments.args import ModelArgs
 from deployments.devices import assigned_gpu, pin_gpus, share_compute
 from deployments.importing import ensure_imported
+from deployments.metrics.start import StartMetrics, report_compute_share
 from deployments.options import engine_settings
 from deployments.place_ledger import PLACE_WAIT_S, Claim, PlaceLedger
 from deployments.placing import places_on
 from deployments.replica_node import ReplicaNode, reserved_resources, this_node
 from deployments.reservation import check_reservation
-from deployments.start_metrics import StartMetrics, report_compute_share
 from models.engines.base import Engine, EngineSettings
 from models.engines.heap import keep_freed_blocks
 from models.engines.registry import create_engine

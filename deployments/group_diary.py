@@ -11,9 +11,9 @@ from ray import serve
 from ray.serve._private.constants import SERVE_NAMESPACE
 
 from deployments.group.record import GroupFailure, GroupRecords
-from deployments.group_metrics import GroupMetrics, RankPlace
 from deployments.live import live_application
-from deployments.metrics import this_replica
+from deployments.metrics.group import GroupMetrics, RankPlace
+from deployments.metrics.replica import this_replica
 from deployments.routing.states import ApplicationView
 
 logger = logging.getLogger("ray.serve")

@@ -14,8 +14,9 @@ from deployments.group.vitals import Vitals
 from deployments.group.watch import GroupWatch
 from deployments.group.workers import Pulses, Runs, Worker
 from deployments.group_diary import Diary
-from deployments.group_metrics import RankPlace
-from deployments.metrics import kv_cache_in_use, this_replica
+from deployments.metrics.group import RankPlace
+from deployments.metrics.memory import kv_cache_in_use
+from deployments.metrics.replica import this_replica
 from deployments.rank_process import RankProcess
 from models.engines.base import EngineSettings, GroupLeader
 from models.errors import GroupError, ModelUnavailableError

@@ -5,12 +5,20 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from deployments.args import MemoryPolicy
 from models.engines.meters import Meter
 from models.errors import EngineError, OverloadedError
-from models.memory.measured import BudgetState, Compared, Planned, Reading, at_fault, deviation, judge
+from models.memory.measured import (
+    BudgetState,
+    Compared,
+    MemoryReport,
+    Planned,
+    Reading,
+    at_fault,
+    deviation,
+    judge,
+)
 from models.memory.plan import format_bytes
 from models.memory.terms import MemoryTerm
 
@@ -27,21 +35,6 @@ _CONSEQUENCE = {
     "restart": "its health check fails, so that Serve replaces it",
 }
 _NO_RESTART = "it goes on, for it was never within its budget: a restart would not help"
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryReport:
-    """What one look found. ``peak_bytes`` is the most since the replica was ready.
-
-    ``deviation`` is that of the most since what is planned has changed last: of a model by itself, of the peak.
-    """
-
-    planned: Planned
-    reading: Reading
-    peak_bytes: int
-    deviation: float
-    compared: tuple[Compared, ...]
-    state: BudgetState
 
 
 class MemoryWatch:

@@ -14,7 +14,8 @@ from deployments.args import ModelArgs
 from deployments.engine_host import EngineHost
 from deployments.engine_start import Started, start_engine
 from deployments.memory_watch import MemoryWatch
-from deployments.metrics import kv_cache_in_use, this_replica
+from deployments.metrics.memory import kv_cache_in_use
+from deployments.metrics.replica import this_replica
 from deployments.own_memory import Watched, watch_own_memory
 from models.errors import EngineError, Refusal
 from models.memory.plan import MemoryPlan

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from deployments.args import MemoryPolicy
 from deployments.memory_watch import MemoryWatch
-from deployments.metrics import MemoryMetrics, Replica
+from deployments.metrics.memory import MemoryMetrics
+from deployments.metrics.replica import Replica
 from models.engines.meters import make_meter
 from models.memory.measured import Planned, compare
 from models.spec import EngineName

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from deployments.args import MemoryPolicy
 from deployments.engine_host import EngineHost
-from deployments.memory_watch import MemoryReport, MemoryWatch
+from deployments.memory_watch import MemoryWatch
 from deployments.pool.cache import ModelCache
 from models.engines.meters import Meter
 from models.errors import OverloadedError
-from models.memory.measured import Planned, Reading, compare_mapped
+from models.memory.measured import MemoryReport, Planned, Reading, compare_mapped
 from models.types import VersionId
 
 

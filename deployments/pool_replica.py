@@ -15,20 +15,21 @@ from pydantic import JsonValue
 from ray import serve
 
 from deployments.engine_host import EngineHost
-from deployments.memory_watch import MemoryReport
-from deployments.metrics import MemoryMetrics, this_replica
+from deployments.metrics.memory import MemoryMetrics
+from deployments.metrics.pool import PoolMetrics
+from deployments.metrics.replica import this_replica
 from deployments.pool.cache import CacheLimits, ModelCache
 from deployments.pool.ledger import ByteLedger
 from deployments.pool.warm_up import WarmUp
 from deployments.pool_args import PoolArgs
 from deployments.pool_loader import EngineLoader
 from deployments.pool_memory import PoolMemory
-from deployments.pool_metrics import PoolMetrics
 from deployments.routing.cards import load_pool
 from models.engines.kept_parts import KeptParts
 from models.engines.meters import ProcessMeter
 from models.engines.parts import FRESH
 from models.errors import EngineError, ModelUnavailableError, Refusal
+from models.memory.measured import MemoryReport
 from models.memory.plan import format_bytes
 from models.memory.pool_plan import PoolPlan
 from models.store import open_store

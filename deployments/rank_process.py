@@ -15,17 +15,17 @@ import deployments
 import models
 from deployments.args import ModelArgs
 from deployments.devices import assigned_gpu, pin_gpus, share_compute
-from deployments.group_metrics import RankPlace
 from deployments.group_places import GroupClaim, GroupPlaces
 from deployments.importing import ensure_imported
 from deployments.memory_watch import MemoryWatch
-from deployments.metrics import Replica
+from deployments.metrics.group import RankPlace
+from deployments.metrics.replica import Replica
+from deployments.metrics.start import report_compute_share
 from deployments.options import engine_settings
 from deployments.own_memory import Watched, watch_own_memory
 from deployments.place_ledger import PLACE_WAIT_S, PlaceLedger
 from deployments.replica_node import ReplicaNode, reserved_resources, this_node
 from deployments.reservation import check_reservation
-from deployments.start_metrics import report_compute_share
 from models.errors import StoreError
 from models.memory.group_plan import GroupPlan, RankPlan
 from models.memory.measured import Planned

@@ -15,7 +15,7 @@ from deployments.args import ModelArgs
 from deployments.group.vitals import Vitals
 from deployments.group.workers import Worker
 from deployments.memory_watch import MemoryWatch
-from deployments.metrics import Replica, this_replica
+from deployments.metrics.replica import Replica, this_replica
 from deployments.options import runtime_env
 from deployments.rank_process import Arrival, RankProcess
 from deployments.reservation import reserve

@@ -73,6 +73,21 @@ class BudgetState:
     has_fitted: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class MemoryReport:
+    """What one look found. ``peak_bytes`` is the most since the replica was ready.
+
+    ``deviation`` is that of the most since what is planned has changed last: of a model by itself, of the peak.
+    """
+
+    planned: Planned
+    reading: Reading
+    peak_bytes: int
+    deviation: float
+    compared: tuple[Compared, ...]
+    state: BudgetState
+
+
 def judge(before: BudgetState, high_bytes: int, budget_bytes: int) -> BudgetState:
     """The state after one look: over beyond the budget and TOLERANCE, back within the budget itself."""
     over = high_bytes > budget_bytes * (1 if before.over else 1 + TOLERANCE)

@@ -10,8 +10,8 @@ import pytest
 
 from deployments.group.record import FailureKind, GroupFailure, GroupRecords
 from deployments.group_diary import Diary, is_asked_to_end
-from deployments.group_metrics import GroupMetrics
-from deployments.metrics import Replica
+from deployments.metrics.group import GroupMetrics
+from deployments.metrics.replica import Replica
 from deployments.routing.serve_details import ServeDetails
 from tests.unit.serve_details import application, details
 

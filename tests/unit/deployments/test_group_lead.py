@@ -13,8 +13,8 @@ from deployments import group_lead
 from deployments.group.record import GroupRecords
 from deployments.group_diary import Diary
 from deployments.group_lead import Group
-from deployments.group_metrics import GroupMetrics, RankPlace
-from deployments.metrics import Replica
+from deployments.metrics.group import GroupMetrics, RankPlace
+from deployments.metrics.replica import Replica
 from deployments.rank_process import RankProcess
 from models.engines.base import GroupLeader
 from models.parallel.layout import Degree, GroupLayout

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from deployments.args import MemoryPolicy
-from deployments.memory_watch import MemoryReport, MemoryWatch
+from deployments.memory_watch import MemoryWatch
 from models.errors import EngineError
-from models.memory.measured import Compared, Reading, compare
+from models.memory.measured import Compared, MemoryReport, Reading, compare
 from models.memory.terms import MemoryTerm
 from tests.unit.plans import make_plan
 

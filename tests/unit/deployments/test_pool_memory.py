@@ -9,12 +9,11 @@ import pytest
 
 from deployments.args import MemoryPolicy
 from deployments.engine_host import EngineHost
-from deployments.memory_watch import MemoryReport
 from deployments.pool.cache import CacheLimits, ModelCache
 from deployments.pool.ledger import ByteLedger
 from deployments.pool_memory import PoolMemory
 from models.errors import EngineError
-from models.memory.measured import Planned, Reading
+from models.memory.measured import MemoryReport, Planned, Reading
 from models.memory.terms import MemoryTerm
 from models.spec import Limits
 from models.types import Task, VersionId

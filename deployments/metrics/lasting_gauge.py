@@ -6,7 +6,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ray.util.metrics import Gauge
+from deployments.metrics.ray_metrics import make_gauge
+from deployments.metrics.row import GaugeRow
 
 # Ray 2.60 exports a value for two of its report intervals, which are 10 s long, after it was set.
 _PERIOD_S = 5.0
@@ -21,23 +22,15 @@ class Series:
 
 
 class LastingGauge:
-    """``tags`` are those of every value, ``labels`` the names of those that change with it."""
+    """``tags`` are the labels that all its values share."""
 
-    def __init__(
-        self,
-        name: str,
-        description: str,
-        tags: Mapping[str, str],
-        labels: Sequence[str] = (),
-        period_s: float = _PERIOD_S,
-    ) -> None:
-        self._gauge = Gauge(name, description, (*tags, *labels))
-        self._gauge.set_default_tags(dict(tags))
+    def __init__(self, row: GaugeRow, tags: Mapping[str, str], period_s: float = _PERIOD_S) -> None:
+        self._gauge = make_gauge(row, tags)
         self._period_s = period_s
         self._last: tuple[Series, ...] = ()
         self._lock = threading.Lock()
         self._done = threading.Event()
-        threading.Thread(target=self._repeat, name=name, daemon=True).start()
+        threading.Thread(target=self._repeat, name=row.name, daemon=True).start()
 
     def set(self, value: float, labels: Mapping[str, str] | None = None) -> None:
         """From now on, until it is set again, the gauge is closed or the process ends."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from deployments.lasting_gauge import LastingGauge
+from deployments.metrics.lasting_gauge import LastingGauge
+from deployments.metrics.replica_rows import ENGINE_STARTING, SHARE_KEPT
 from models.start_lock import Holder
 from models.types import VersionId
 
@@ -11,9 +12,7 @@ class StartMetrics:
     """One start of one replica: 1 in the state that it is in. ``behind`` names whom it waits for."""
 
     def __init__(self, model: VersionId, node: str, gpu: str) -> None:
-        description = "1 while a replica waits for or has its turn on a GPU"
-        labels = ("state", "behind")
-        self._gauge = LastingGauge("stowage_engine_starting", description, _tags(model, node, gpu), labels)
+        self._gauge = LastingGauge(ENGINE_STARTING, _tags(model, node, gpu))
         self._state: dict[str, str] | None = None
 
     def wait_for(self, holder: Holder | None) -> None:
@@ -40,8 +39,7 @@ class StartMetrics:
 
 def report_compute_share(model: VersionId, node: str, gpu: str, *, kept: bool) -> LastingGauge:
     """Say whether the replica's ``compute_share`` is ``kept``, until its process ends or the gauge is closed."""
-    description = "1 where an MPS daemon keeps a replica's compute_share, 0 where none runs and it has no effect"
-    gauge = LastingGauge("stowage_compute_share_kept", description, _tags(model, node, gpu))
+    gauge = LastingGauge(SHARE_KEPT, _tags(model, node, gpu))
     gauge.set(kept)
     return gauge
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from ray.util.metrics import Gauge
 
-from deployments.metrics import Replica
-from deployments.pool_metrics import PoolMetrics
+from deployments.metrics.pool import PoolMetrics
+from deployments.metrics.replica import Replica
 from models.types import VersionId
 
 A, B = VersionId("a", "1"), VersionId("b", "2")
@@ -30,10 +31,11 @@ def test_each_look_says_what_is_loaded_and_what_of_it_is_in_memory(
 ) -> None:
     """Of mapped weights where the model has any, and by the files of its own version."""
     seen: dict[tuple[str, str], float] = {}
-    for name, gauge in metrics._gauges.items():
-        monkeypatch.setattr(
-            gauge, "set", lambda value, tags, name=name: seen.update({(name, tags["model"]): value})
-        )
+
+    def spy(gauge: Gauge, value: float, tags: dict[str, str]) -> None:
+        seen[gauge.info["name"].removeprefix("stowage_pool_"), tags["model"]] = value
+
+    monkeypatch.setattr(Gauge, "set", spy)
     metrics.measured(
         [A], {"a/1/model-1.safetensors": 3, "a/1/model-2.safetensors": 2, "a/10/model.safetensors": 9}
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from deployments.group.record import FailureKind
-from deployments.group_metrics import GroupMetrics, RankPlace
-from deployments.metrics import Replica
+from deployments.metrics.group import GroupMetrics, RankPlace
+from deployments.metrics.replica import Replica
 from models.parallel.layout import Degree, GroupLayout
 
 

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from deployments.memory_watch import MemoryReport
-from deployments.metrics import MemoryMetrics, Replica, Sample, kv_cache_in_use, samples
-from models.memory.measured import BudgetState, Reading
+from deployments.metrics.memory import MemoryMetrics, Sample, kv_cache_in_use, samples
+from deployments.metrics.replica import Replica
+from deployments.metrics.replica_rows import BUDGET, DEVIATION, MEASURED, OVER_BUDGET, PLANNED
+from models.memory.measured import BudgetState, MemoryReport, Reading
 from models.types import EngineStats, VersionId
 from tests.unit.plans import make_plan
 
@@ -22,17 +23,17 @@ FOUND = MemoryReport(
 def test_planned_and_measured_bytes_have_a_sample_for_each_term() -> None:
     found = set(samples(FOUND, {"kv_cache": 50}))
     assert found == {
-        Sample("planned_bytes", 400, "weights"),
-        Sample("planned_bytes", 200, "kv_cache"),
-        Sample("planned_bytes", 600, "total"),
-        Sample("planned_bytes", 0, "host"),
-        Sample("measured_bytes", 390, "weights"),
-        Sample("measured_bytes", 50, "kv_cache"),
-        Sample("measured_bytes", 560, "total"),
-        Sample("measured_bytes", 630, "peak"),
-        Sample("budget_bytes", 700),
-        Sample("deviation_ratio", 0.05),
-        Sample("over_budget", 1),
+        Sample(PLANNED, 400, "weights"),
+        Sample(PLANNED, 200, "kv_cache"),
+        Sample(PLANNED, 600, "total"),
+        Sample(PLANNED, 0, "host"),
+        Sample(MEASURED, 390, "weights"),
+        Sample(MEASURED, 50, "kv_cache"),
+        Sample(MEASURED, 560, "total"),
+        Sample(MEASURED, 630, "peak"),
+        Sample(BUDGET, 700),
+        Sample(DEVIATION, 0.05),
+        Sample(OVER_BUDGET, 1),
     }
 
 

@@ -8,7 +8,10 @@ from collections.abc import Iterator
 import pytest
 from ray.util.metrics import Gauge
 
-from deployments.lasting_gauge import LastingGauge, Series
+from deployments.metrics.lasting_gauge import LastingGauge, Series
+from deployments.metrics.row import GaugeRow
+
+ROW = GaugeRow("stowage_test_lasting", "for this test", ("model", "state"))
 
 Said = tuple[float, dict[str, str]]
 
@@ -45,7 +48,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
 
 @pytest.fixture
 def gauge(told: Told) -> Iterator[LastingGauge]:
-    lasting = LastingGauge("stowage_test_lasting", "for this test", {"model": "m"}, ("state",), period_s=0.01)
+    lasting = LastingGauge(ROW, {"model": "m"}, period_s=0.01)
     yield lasting
     lasting.close()
 

@@ -7,26 +7,21 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import PurePosixPath
 
-from ray.util.metrics import Counter, Gauge, Histogram
-
-from deployments.metrics import Replica
+from deployments.metrics.ray_metrics import make_counter, make_gauge, make_histogram
+from deployments.metrics.replica import Replica
+from deployments.metrics.replica_rows import (
+    POOL_EVICTIONS,
+    POOL_FAILURES,
+    POOL_HITS,
+    POOL_LOAD_DURATION,
+    POOL_LOADS,
+    POOL_MEASURED_WEIGHTS,
+    POOL_PLANNED_WEIGHTS,
+    POOL_RESIDENT,
+)
 from models.types import VersionId
 
-_TAGS = ("application", "replica", "model", "version")
-_PREFIX = "stowage_pool_"
-_LOAD_BOUNDARIES_S = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]
-
-_COUNTERS = {
-    "hits": "Requests that found their model loaded",
-    "loads": "How often the model was loaded",
-    "failures": "How often the model could not be loaded",
-    "evictions": "How often the model was closed: to make room, because it was broken, or to shed",
-}
-_GAUGES = {
-    "resident_bytes": "Planned bytes of the model while it is loaded",
-    "planned_weights_bytes": "Planned bytes of the model's mapped weights while it is loaded",
-    "measured_weights_bytes": "Bytes of the model's mapped weights that are in memory",
-}
+_COUNTERS = {"hits": POOL_HITS, "loads": POOL_LOADS, "failures": POOL_FAILURES, "evictions": POOL_EVICTIONS}
 
 
 class PoolMetrics:
@@ -42,11 +37,12 @@ class PoolMetrics:
         self.totals: Totals[str] = Totals()
         self._sizes = sizes
         self._mapped_sizes = mapped_sizes
-        self._counters = {name: Counter(_PREFIX + name, text, _TAGS) for name, text in _COUNTERS.items()}
-        self._seconds = Histogram(_PREFIX + "load_seconds", "Time of one load", _LOAD_BOUNDARIES_S, _TAGS)
-        self._gauges = {name: Gauge(_PREFIX + name, text, _TAGS) for name, text in _GAUGES.items()}
-        for metric in (*self._counters.values(), *self._gauges.values(), self._seconds):
-            metric.set_default_tags(asdict(replica))
+        tags = asdict(replica)
+        self._counters = {name: make_counter(row, tags) for name, row in _COUNTERS.items()}
+        self._seconds = make_histogram(POOL_LOAD_DURATION, tags)
+        self._resident = make_gauge(POOL_RESIDENT, tags)
+        self._planned = make_gauge(POOL_PLANNED_WEIGHTS, tags)
+        self._mapped = make_gauge(POOL_MEASURED_WEIGHTS, tags)
 
     def hit(self, model: VersionId) -> None:
         self._count("hits", model)
@@ -67,13 +63,13 @@ class PoolMetrics:
         Every gauge is set each time: Ray forgets one that is not set for 20 s.
         """
         for model, size in self._sizes.items():
-            self._gauges["resident_bytes"].set(size * (model in held), _tags(model))
+            self._resident.set(size * (model in held), _tags(model))
         mapped: Totals[tuple[str, ...]] = Totals()
         for path, size in files.items():
             mapped[PurePosixPath(path).parts[:2]] += size
         for model, size in self._mapped_sizes.items():
-            self._gauges["planned_weights_bytes"].set(size * (model in held), _tags(model))
-            self._gauges["measured_weights_bytes"].set(mapped[model.name, model.version], _tags(model))
+            self._planned.set(size * (model in held), _tags(model))
+            self._mapped.set(mapped[model.name, model.version], _tags(model))
 
     def _count(self, name: str, model: VersionId) -> None:
         self.totals[name] += 1

@@ -5,44 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
-from ray import serve
-from ray.util.metrics import Counter, Gauge
-
-from deployments.memory_watch import MemoryReport
+from deployments.metrics.ray_metrics import begin, make_counter, make_gauge
+from deployments.metrics.replica import Replica
+from deployments.metrics.replica_rows import (
+    BUDGET,
+    DEVIATION,
+    MEASURED,
+    OVER_BUDGET,
+    OVER_BUDGET_EPISODES,
+    PLANNED,
+)
+from deployments.metrics.row import GaugeRow
+from models.memory.measured import MemoryReport
 from models.types import EngineStats, VersionId
 
-_TAGS = ("application", "replica", "model", "version", "rank")
-
-# By name: what it says, and its label beside the tags of every metric.
-_GAUGES = {
-    "planned_bytes": ("Bytes of one term of the plan, of all on the device (total), beside a GPU (host)", "term"),
-    "measured_bytes": ("Bytes measured: now (total), at most (peak), and parts of these", "term"),
-    "budget_bytes": ("Bytes that the replica may take on its device", None),
-    "deviation_ratio": ("The most measured with what is planned now over the planned total, less one", None),
-    "over_budget": ("1 while the replica takes more than its budget, else 0", None),
-}
-_PREFIX = "stowage_memory_"
-
-
-@dataclass(frozen=True, slots=True)
-class Replica:
-    """Which replica reports: its application and its id within that, as Serve names them."""
-
-    application: str
-    replica: str
-
-
-def this_replica() -> Replica:
-    """The replica in which this is called."""
-    context = serve.get_replica_context()
-    return Replica(context.app_name, context.replica_tag)
+_GAUGES = (PLANNED, MEASURED, BUDGET, DEVIATION, OVER_BUDGET)
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """The value of one gauge; ``term`` is its label, where it has one."""
 
-    gauge: str
+    gauge: GaugeRow
     value: float
     term: str | None = None
 
@@ -65,13 +49,9 @@ class MemoryMetrics:
         tags = {**asdict(replica), **model, "rank": "" if rank is None else str(rank)}
         self._engine = engine
         self._num_episodes = 0
-        self._gauges = {
-            name: Gauge(_PREFIX + name, text, (*_TAGS, label) if label else _TAGS)
-            for name, (text, label) in _GAUGES.items()
-        }
-        self._episodes = Counter(f"{_PREFIX}over_budget_episodes", "How often it went over its budget", _TAGS)
-        for metric in (*self._gauges.values(), self._episodes):
-            metric.set_default_tags(dict(tags))
+        self._gauges = {row: make_gauge(row, tags) for row in _GAUGES}
+        self._episodes = make_counter(OVER_BUDGET_EPISODES, tags)
+        begin(self._episodes)
 
     def report(self, found: MemoryReport) -> None:
         """Set every gauge."""
@@ -95,11 +75,11 @@ def samples(found: MemoryReport, engine: Mapping[str, int]) -> Iterator[Sample]:
         "total": found.reading.total_bytes,
         "peak": found.peak_bytes,
     }
-    yield from (Sample("planned_bytes", size, term) for term, size in planned.items())
-    yield from (Sample("measured_bytes", size, term) for term, size in measured.items())
-    yield Sample("budget_bytes", found.planned.budget_bytes)
-    yield Sample("deviation_ratio", found.deviation)
-    yield Sample("over_budget", int(found.state.over))
+    yield from (Sample(PLANNED, size, term) for term, size in planned.items())
+    yield from (Sample(MEASURED, size, term) for term, size in measured.items())
+    yield Sample(BUDGET, found.planned.budget_bytes)
+    yield Sample(DEVIATION, found.deviation)
+    yield Sample(OVER_BUDGET, int(found.state.over))
 
 
 def kv_cache_in_use(kv_cache_bytes: int, stats: EngineStats) -> dict[str, int]:

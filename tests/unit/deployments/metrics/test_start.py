@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from deployments.start_metrics import StartMetrics, report_compute_share
+from deployments.metrics.start import StartMetrics, report_compute_share
 from models.start_lock import Holder
 from models.types import VersionId
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from deployments.group.record import FailureKind
-from deployments.lasting_gauge import LastingGauge, Series
-from deployments.metrics import Replica
+from deployments.metrics.lasting_gauge import LastingGauge, Series
+from deployments.metrics.replica import Replica
+from deployments.metrics.replica_rows import GROUP_FAILURES, GROUP_RANKS, GROUP_STARTING
 from models.parallel.layout import Shard
 
 
@@ -35,18 +36,9 @@ class GroupMetrics:
 
     def __init__(self, replica: Replica) -> None:
         tags = asdict(replica)
-        self._starting = LastingGauge(
-            "stowage_group_starting", "1 while a group starts; what the last one ended of", tags, ("after",)
-        )
-        self._ranks = LastingGauge(
-            "stowage_group_ranks",
-            "1 for each rank of a group that serves",
-            tags,
-            ("rank", "node", "stage", "slice"),
-        )
-        self._failures = LastingGauge(
-            "stowage_group_failures", "Groups of the application that have failed, by kind", tags, ("kind",)
-        )
+        self._starting = LastingGauge(GROUP_STARTING, tags)
+        self._ranks = LastingGauge(GROUP_RANKS, tags)
+        self._failures = LastingGauge(GROUP_FAILURES, tags)
         self._after: dict[str, str] | None = None
 
     def start(self, after: str | None, failures: Mapping[FailureKind, int]) -> None:
