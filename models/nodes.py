@@ -17,6 +17,8 @@ ACCELERATOR_LABEL = "ray.io/accelerator-type"
 # Ours, which an operator gives to ``ray start --labels``.
 DEVICE_LABEL = "stowage.io/device"
 NODE_LABEL = "stowage.io/node"
+# Of the nodes of one group, where a provider offers several kinds of machines for it.
+GROUP_LABEL = "stowage.io/group"
 
 UNUSED_DEVICE = "none"
 _ACCELERATOR_RESOURCE = "accelerator_type:"
@@ -86,7 +88,7 @@ def _node(record: RayNode, *, own_name: bool) -> Node:
         memory_bytes=int(resources.get("memory", 0)),
         gpu=gpu,
         num_devices=int(resources["GPU"]) if gpu else 0,
-        group=labels.get(NODE_GROUP_LABEL, ""),
+        group=labels.get(GROUP_LABEL) or labels.get(NODE_GROUP_LABEL, ""),
         labels={**labels, NODE_ID_LABEL: record.node_id},
         source="what Ray offers on this node",
     )
