@@ -11,6 +11,7 @@ from deployments.args import KeyPolicy
 from deployments.audit.writer import JournalWriter
 from deployments.dataplane.call import Call, Tally
 from deployments.dataplane.door import Arrival, Condition, Ending, Trouble
+from deployments.dataplane.observer import UNOBSERVED, Observer
 from deployments.dataplane.quotas import Spending
 from deployments.identity.caller import ANONYMOUS, NOBODY, Caller
 from deployments.limits.admission import admit
@@ -44,13 +45,20 @@ class Books:
     """
 
     def __init__(
-        self, replica: str, keys: KeyPolicy, journal: JournalWriter, limiter: Limiter, clock: Callable[[], float]
+        self,
+        replica: str,
+        keys: KeyPolicy,
+        journal: JournalWriter,
+        limiter: Limiter,
+        clock: Callable[[], float],
+        observer: Observer = UNOBSERVED,
     ) -> None:
         self._replica = replica
         self._keys = keys
         self._journal = journal
         self._limiter = limiter
         self._clock = clock
+        self._observer = observer
         self._policy = RouterPolicy()
         self._keyring: Keyring | None = None
         self._scopes = Scopes(self._policy, None)
@@ -90,6 +98,7 @@ class Books:
         record = record_of(call, ending, self._replica, now, self._clock())
         self._journal.append(record)
         describe(record)
+        self._observer.left(call, ending, now)
 
     def condition(self) -> Condition:
         outage, trouble = self._limiter.outage(), self._journal.trouble

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import sys
 import time
@@ -31,6 +32,8 @@ from deployments.grpc.servicer import GrpcService
 from deployments.handles import ServeClients
 from deployments.limits.allowance import Allowance
 from deployments.live import fetch_picture
+from deployments.metrics.calls import CallMetrics
+from deployments.metrics.router import RouterMetrics, RouterView
 from deployments.repository.service import Repository
 from deployments.repository_serve import ServeCluster
 from deployments.routing.lane import LaneLimits
@@ -41,6 +44,11 @@ from deployments.state.keyring import Keyring
 from deployments.state.location import state_url
 from deployments.state_link import Identity, StateLink
 from models.types import VersionId
+
+logger = logging.getLogger("ray.serve")
+
+# Ray exports gauges for two of its report intervals, which are 10 s long, after they were set.
+_REPORT_PERIOD_S = 2.0
 
 # Requests leave next to no cycles behind. With Python's 700, a sixth of them would wait for a collection.
 _NUM_OBJECTS_PER_COLLECTION = 10_000
@@ -55,6 +63,7 @@ class Router(GrpcService):
 
     async def __init__(self, args: RouterArgs) -> None:  # type: ignore[misc]
         self._args = args
+        self._calls = CallMetrics()
         self._catalog = Catalog(fetch_picture, args.status_period_s)
         self._traffic = Traffic(asyncio.get_running_loop().time, SystemRandom())
         self._open_books()
@@ -62,7 +71,7 @@ class Router(GrpcService):
         self._catalog.on_change(lambda: clients.follow(self._catalog.live))
         self._dataplane = build_dataplane(
             self._catalog,
-            Seams(clients, clients, self._books, self._books),
+            Seams(clients, clients, self._books, self._books, self._calls),
             self._traffic,
             Patience(
                 WakingLimits(max_waiting=args.max_waking, wait_s=args.wake_wait_s),
@@ -78,7 +87,8 @@ class Router(GrpcService):
         gc.set_threshold(_NUM_OBJECTS_PER_COLLECTION)
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         await self._catalog.refresh()
-        self._running = [asyncio.create_task(self._catalog.run()), asyncio.create_task(self._link.run())]
+        work = (self._catalog.run(), self._link.run(), self._report())
+        self._running = [asyncio.create_task(each) for each in work]
         await self._link.tried.wait()  # no request goes by the configuration where a rollout has its say
         return build_app(
             self._dataplane,
@@ -111,14 +121,39 @@ class Router(GrpcService):
         replica = serve.get_replica_context().replica_id.unique_id
         me = Identity(f"router-{replica}", audit_folder(args.audit_dir), time.time)
         journal = JournalWriter(me.folder, me.replica, _now)
-        allowance = Allowance(args.on_state_outage)
+        self._allowance = allowance = Allowance(args.on_state_outage)
         self._link = StateLink(self._open_database, me, journal, allowance, self)
         limiter = Limiter(allowance, self._link.refill, lambda: self._link.outage)
         self._chronicle = JournalledChronicle(journal, lambda: self._link.database, time.time)
-        self._books = Books(me.replica, args.keys, journal, limiter, time.time)
+        self._books = Books(me.replica, args.keys, journal, limiter, time.time, self._calls)
 
     def _open_database(self) -> Database:
         return Database.open(state_url(self._args.state, os.environ))
+
+    async def _report(self) -> None:
+        metrics = RouterMetrics(self._calls)
+        while True:
+            try:
+                await asyncio.to_thread(metrics.report, self._look())
+            except Exception:
+                logger.exception("The router's metrics could not be reported; trying again.")
+            await asyncio.sleep(_REPORT_PERIOD_S)
+
+    def _look(self) -> RouterView:
+        traffic = self._traffic
+        return RouterView(
+            states=self._catalog.states,
+            queues=self._dataplane.queues(),
+            streams=dict(self._calls.streams),
+            breakers=traffic.breakers,
+            openings=dict(traffic.breaker_openings),
+            retry_budgets=traffic.retry_budgets,
+            retries_refused=dict(traffic.retries_refused),
+            standings=self._allowance.standings(time.time()),
+            condition=self._books.condition(),
+            rollouts=self._link.rollouts,
+            added=self._calls.counts.take(),
+        )
 
     def set_keys(self, keyring: Keyring) -> None:
         self._books.set_keys(keyring)

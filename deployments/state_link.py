@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Protocol
 
 from deployments.audit.writer import JournalWriter
 from deployments.limits.allowance import Allowance
+from deployments.routing.rollout import Rollout, active_weights
 from deployments.routing.table import Weights
 from deployments.state.admin_events import claim_all
 from deployments.state.bookkeeper import Bookkeeper, Outage
@@ -53,7 +54,8 @@ class Follower(Protocol):
 class StateLink:
     """``open_database`` is called in a thread until it succeeds; ``database`` is None until then.
 
-    ``tried`` is set when it has succeeded or failed for the first time.
+    ``tried`` is set when it has succeeded or failed for the first time. ``rollouts`` are those in force when they
+    were last read.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class StateLink:
         self._bookkeeper: Bookkeeper | None = None
         self.database: Database | None = None
         self.tried = asyncio.Event()
+        self.rollouts: Sequence[Rollout] = ()
         self._seen: Mapping[str, int] | None = None
         self._not_open: Outage | None = None
         allowance.outage = "the state database has not been opened yet"
@@ -118,7 +121,7 @@ class StateLink:
         database = await asyncio.to_thread(self._open_database)
         try:
             rollouts = Rollouts(database, self._me.clock)
-            self._follower.set_rollouts(await asyncio.to_thread(rollouts.weights))  # before keys let requests in
+            self._follow(await asyncio.to_thread(rollouts.in_force))  # before keys let requests in
             await self._read(database)
         except BaseException:
             await asyncio.to_thread(database.close)
@@ -148,10 +151,14 @@ class StateLink:
         """While the database is away the last weights stay."""
         while True:
             try:
-                self._follower.set_rollouts(await asyncio.to_thread(rollouts.tick, self._follower.is_up))
+                self._follow(await asyncio.to_thread(rollouts.tick, self._follower.is_up))
             except StateError as error:
                 logger.warning("Rollouts stand still: %s", error)
             await asyncio.sleep(_PERIOD_S)
+
+    def _follow(self, rollouts: Sequence[Rollout]) -> None:
+        self.rollouts = rollouts
+        self._follower.set_rollouts(active_weights(rollouts))
 
     async def _read(self, database: Database) -> None:
         self._follower.set_keys(await asyncio.to_thread(_read_keyring, database))

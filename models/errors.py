@@ -62,15 +62,25 @@ class OverloadedError(ModelUnavailableError):
 class QuotaExceededError(StowageError):
     """A limit of the caller's key, tenant or of the model is used up. ``retry_after_s``: when there is more.
 
-    ``is_budget``: it is one of a day or month, so that trying again soon is of no use.
+    ``is_budget``: it is one of a day or month, so that trying again soon is of no use. ``limit`` is its name, as
+    ``tokens_per_day``, and ``scope`` whose it is: ``key``, ``tenant`` or ``model``.
     """
 
     def __init__(
-        self, message: str, *, remedy: str | None = None, retry_after_s: float = 1.0, is_budget: bool = False
+        self,
+        message: str,
+        *,
+        remedy: str | None = None,
+        retry_after_s: float = 1.0,
+        is_budget: bool = False,
+        limit: str = "",
+        scope: str = "",
     ) -> None:
         super().__init__(message, remedy=remedy)
         self.retry_after_s = retry_after_s
         self.is_budget = is_budget
+        self.limit = limit
+        self.scope = scope
 
 
 class AuthenticationError(StowageError):

@@ -13,6 +13,7 @@ from deployments.dataplane.catalog import Catalog
 from deployments.dataplane.clients import ModelClient, ModelClients
 from deployments.dataplane.gate import Entrant, Gate
 from deployments.dataplane.lifelines import Lifelines
+from deployments.dataplane.observer import UNOBSERVED, Observer
 from deployments.dataplane.quotas import Quotas, Spending
 from deployments.dataplane.traffic import Traffic
 from deployments.dataplane.transcript import Transcript
@@ -54,13 +55,20 @@ class Asker:
     """Takes a request to one version and back. One for each router replica."""
 
     def __init__(
-        self, catalog: Catalog, clients: ModelClients, traffic: Traffic, quotas: Quotas, waits: Waits
+        self,
+        catalog: Catalog,
+        clients: ModelClients,
+        traffic: Traffic,
+        quotas: Quotas,
+        waits: Waits,
+        observer: Observer = UNOBSERVED,
     ) -> None:
         self._catalog = catalog
         self._clients = clients
         self._traffic = traffic
         self._quotas = quotas
         self._waits = waits
+        self._observer = observer
 
     async def enter(self, held: AsyncExitStack, errand: Errand, state: ModelState, work: Work[object]) -> Spending:
         """Wait for a replica and a place at it, which ``held`` gives back together with what was reserved.
@@ -86,7 +94,8 @@ class Asker:
             async with self._waits.lifelines.hold(state.id, call):
                 client: ModelClient = await self._clients.client(state.id, state.pool)
                 limit = call.limit if errand.destination.route.deadline_s is not None else None
-                result = await work.run(Session(state, client, spending, held, errand.transcript, limit))
+                session = Session(state, client, spending, held, errand.transcript, limit, self._observer)
+                result = await work.run(session)
         call.tally.note_answer(state.id, _now())
         return result
 

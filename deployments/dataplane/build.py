@@ -13,6 +13,7 @@ from deployments.dataplane.dispatch import Dispatcher
 from deployments.dataplane.door import Door
 from deployments.dataplane.gate import Gate
 from deployments.dataplane.lifelines import Lifelines
+from deployments.dataplane.observer import UNOBSERVED, Observer
 from deployments.dataplane.operations import DataPlane
 from deployments.dataplane.quotas import NoQuotas, Quotas
 from deployments.dataplane.shadows import Shadows
@@ -32,12 +33,13 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Seams:
-    """What the data plane stands on: replicas, the limits, and the door that keeps the books."""
+    """What the data plane stands on: replicas, the limits, and the door that keeps the books; and who watches."""
 
     clients: ModelClients
     waker: Waker
     quotas: Quotas
     door: Door
+    observer: Observer = UNOBSERVED
 
 
 def build_dataplane(catalog: Catalog, seams: Seams, traffic: Traffic, patience: Patience) -> DataPlane:
@@ -45,11 +47,11 @@ def build_dataplane(catalog: Catalog, seams: Seams, traffic: Traffic, patience: 
     clock = asyncio.get_running_loop().time
     gate = Gate(patience.lanes, clock)
     lifelines = Lifelines(clock, patience.waking.wait_s)
-    waits = Waits(Waking(catalog, seams.waker, patience.waking), gate, lifelines)
+    waits = Waits(Waking(catalog, seams.waker, patience.waking, seams.observer), gate, lifelines)
     catalog.on_change(lambda: gate.follow(catalog.capacities()))
     catalog.on_change(lambda: lifelines.follow(catalog.live))
     catalog.on_change(lambda: traffic.follow(catalog.live))
-    asker = Asker(catalog, seams.clients, traffic, seams.quotas, waits)
+    asker = Asker(catalog, seams.clients, traffic, seams.quotas, waits, seams.observer)
     unlimited = Asker(catalog, seams.clients, traffic, NoQuotas(), waits)
-    shadows = Shadows(unlimited, seams.door, patience.max_shadows)
-    return DataPlane(catalog, traffic, Dispatcher(catalog, traffic, asker, shadows))
+    shadows = Shadows(unlimited, seams.door, seams.observer, patience.max_shadows)
+    return DataPlane(catalog, traffic, Dispatcher(catalog, traffic, asker, shadows), waits)

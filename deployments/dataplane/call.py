@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from types import TracebackType
 
 from deployments.dataplane.headers import PRIORITY_HEADER
@@ -19,6 +20,18 @@ from models.types import VersionId
 
 def _ignore(_: object) -> None:
     """Of a client that cannot be told anything before its answer."""
+
+
+class Reason(StrEnum):
+    """Why a version was chosen: the name led there, or a rollout's share of it did, the one before had failed or
+    took too long, or it gets a copy."""
+
+    ROUTE = "route"
+    ROLLOUT = "rollout"
+    FALLBACK = "fallback"
+    RETRY = "retry"
+    HEDGE = "hedge"
+    SHADOW = "shadow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +52,19 @@ class Tally:
     """What became of a call, noted while it runs; the audit record is made from it. Times are in seconds.
 
     ``asked`` is the name in the request, ``version`` the one that answered, ``first_output_at`` a time of the
-    event loop's clock. The tokens are those that replicas have counted so far, also of a stream that is cut off.
-    ``num_under_way`` requests to models hold reservations now, and one ``slot`` together; ``charges`` are the
-    counters that those which were answered are charged to, ``is_charged`` once there was one. ``rate_limits`` are
-    headers for the response. ``texts`` are prompts and answers, of routes that log them. ``shadow_of`` is the
-    request that this one copies, ``agrees`` whether the answers were the same.
+    event loop's clock. ``decisions`` are the versions that were chosen, whether they were asked or not. The
+    tokens are those that replicas have counted so far, also of a stream that is cut off. ``num_under_way``
+    requests to models hold reservations now, and one ``slot`` together; ``charges`` are the counters that those
+    which were answered are charged to, ``is_charged`` once there was one. ``rate_limits`` are headers for the
+    response. ``texts`` are prompts and answers, of routes that log them. ``shadow_of`` is the request that this
+    one copies, ``agrees`` whether the answers were the same.
     """
 
     protocol: str = ""
     operation: str = ""
     asked: str | None = None
     version: VersionId | None = None
+    decisions: list[tuple[VersionId, Reason]] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     queue_s: float = 0.0
     engine_s: float = 0.0

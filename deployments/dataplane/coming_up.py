@@ -40,11 +40,19 @@ class ComingUp:
         self.state = state
         self.began = asyncio.get_running_loop().time()
         self.woken_in_s: float | None = None
+        self._ended_at = self.began
         self._watch = asyncio.create_task(self._run())
 
     @property
     def ended(self) -> bool:
         return self._watch.done()
+
+    @property
+    def up_in_s(self) -> float | None:
+        """How long it took to be up, woken or not; None while it is not."""
+        if self.woken_in_s is not None or self.state.status != "ready":
+            return self.woken_in_s
+        return self._ended_at - self.began
 
     async def wait(self, timeout_s: float) -> None:
         """Return when it has ended, or after ``timeout_s``; what went wrong in the watch itself is raised."""
@@ -66,6 +74,7 @@ class ComingUp:
                 else:
                     self.state = await self._look()
         finally:
+            self._ended_at = asyncio.get_running_loop().time()
             if self._call is not None:
                 await _end(self._call)
 

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from typing import TypeVar
 
 from deployments.dataplane.attempt import Asker, Errand
-from deployments.dataplane.call import Call
+from deployments.dataplane.call import Call, Reason
 from deployments.dataplane.catalog import Catalog
 from deployments.dataplane.hedge import first_answer
 from deployments.dataplane.shadows import Shadows
@@ -38,17 +38,18 @@ class Dispatcher:
         call.tally.asked = call.tally.asked or model
         call.caller.require(Role.CALLER)
         destination, chain = self._traffic.chain(model)
+        reason = Reason.ROUTE
         while True:
             try:
-                return await self._serve(model, destination, call, work)
+                return await self._serve(model, destination, call, work, reason)
             except StowageError as error:
                 following = chain.next(classify(error))
                 if following is None or call.is_over():
                     raise
-                destination = following
+                destination, reason = following, Reason.FALLBACK
 
     async def _serve(
-        self, model: str, destination: Destination, call: Call, work: Work[Result]
+        self, model: str, destination: Destination, call: Call, work: Work[Result], reason: Reason
     ) -> tuple[ModelState, Result]:
         """One destination, within its time limit, with its shadows, and hedged where its route says so."""
         if destination.route.deadline_s is not None:
@@ -56,6 +57,8 @@ class Dispatcher:
         state = await self._choose(model, destination, call)
         self._traffic.count_request(destination)
         errand = self._prepare(destination, call, state, work)
+        by_rollout = errand.rollout is not None and reason is Reason.ROUTE
+        call.tally.decisions.append((state.id, Reason.ROLLOUT if by_rollout else reason))
         try:
             return await self._answer(model, errand, state, work)
         except BaseException:
@@ -71,7 +74,9 @@ class Dispatcher:
             return await self._persist(model, errand, state, work)
 
         async def once_more() -> tuple[ModelState, Result]:
-            return await self._persist(model, errand, await self._choose(model, destination, call), work)
+            second = await self._choose(model, destination, call)
+            call.tally.decisions.append((second.id, Reason.HEDGE))
+            return await self._persist(model, errand, second, work)
 
         return await first_answer(self._persist(model, errand, state, work), once_more, hedge.after_ms / 1000)
 
@@ -101,6 +106,7 @@ class Dispatcher:
                         raise
             await asyncio.sleep(delay_s)
             state = await self._choose(model, errand.destination, errand.call)
+            errand.call.tally.decisions.append((state.id, Reason.RETRY))
 
     async def choose(self, model: str, call: Call) -> ModelState:
         """The version that a request for ``model`` would be sent to now, if it met with no failure."""

@@ -43,6 +43,15 @@ class _Waiter(Ticket):
     has_place: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class LaneView:
+    """Of one version, this replica's places, how many are taken, and who waits for one."""
+
+    num_places: int = 0
+    num_under_way: int = 0
+    num_waiting: int = 0
+
+
 class Gate:
     """The places of all versions in one router replica. ``capacity`` is always this replica's part."""
 
@@ -72,6 +81,14 @@ class Gate:
             yield entered - came
         finally:
             _let_in(lane.leave(entrant.priority, self._clock() - entered))
+
+    @property
+    def lanes(self) -> dict[VersionId, LaneView]:
+        """Of the versions that were asked for lately."""
+        return {
+            version: LaneView(lane.capacity, lane.num_under_way, lane.num_waiting)
+            for version, lane in self._lanes.items()
+        }
 
     def follow(self, capacities: Mapping[VersionId, int]) -> None:
         """From now on the versions have these places, all others none: who waits for those is sent away."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from deployments.dataplane.attempt import Waits
 from deployments.dataplane.call import Call
 from deployments.dataplane.catalog import Catalog
 from deployments.dataplane.dispatch import Dispatcher
+from deployments.dataplane.gate import LaneView
 from deployments.dataplane.streams import GenerationStream
 from deployments.dataplane.traffic import Traffic
 from deployments.dataplane.work import Embedding, Generation, Inference
@@ -22,6 +26,14 @@ from models.types import (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """In front of one version: the lane to it, and how many requests are held until it is up."""
+
+    lane: LaneView
+    num_held: int
+
+
 class DataPlane:
     """The operations of the router. ``model`` is a route, an alias, a model or ``name@version``.
 
@@ -30,10 +42,11 @@ class DataPlane:
     deadline.
     """
 
-    def __init__(self, catalog: Catalog, traffic: Traffic, dispatcher: Dispatcher) -> None:
+    def __init__(self, catalog: Catalog, traffic: Traffic, dispatcher: Dispatcher, waits: Waits) -> None:
         self._catalog = catalog
         self._traffic = traffic
         self._dispatcher = dispatcher
+        self._waits = waits
 
     async def generate(self, model: str, request: GenerationRequest, call: Call) -> GenerationStream:
         """Start a generation. Returns when its first chunk is there, so that errors come before any output."""
@@ -71,6 +84,14 @@ class DataPlane:
         """Every deployed version that the caller may use, ready or not, sorted by id."""
         may_use = call.caller.may_use
         return [state for state in self._catalog.states if may_use((state.id.name, str(state.id)))]
+
+    def queues(self) -> dict[VersionId, Queue]:
+        """Who is under way to each deployed version, and who waits."""
+        places, lanes, held = self._catalog.capacities(), self._waits.gate.lanes, self._waits.waking.num_waiting
+        return {
+            version: Queue(lanes.get(version, LaneView(num_places)), held.get(version, 0))
+            for version, num_places in places.items()
+        }
 
     async def all_ready(self) -> bool:
         """Whether every deployed version is ready."""

@@ -8,9 +8,10 @@ from dataclasses import replace
 
 from deployments.audit.record import Outcome
 from deployments.dataplane.attempt import Asker, Errand
-from deployments.dataplane.call import Call, Tally
+from deployments.dataplane.call import Call, Reason, Tally
 from deployments.dataplane.door import Door, Ending, outcome_of
 from deployments.dataplane.headers import PRIORITY_HEADER
+from deployments.dataplane.observer import Observer
 from deployments.dataplane.streams import GenerationStream
 from deployments.dataplane.transcript import Transcript
 from deployments.dataplane.work import Work
@@ -28,15 +29,17 @@ class Shadows:
     A copy beyond that is not made.
     """
 
-    def __init__(self, asker: Asker, door: Door, max_running: int) -> None:
+    def __init__(self, asker: Asker, door: Door, observer: Observer, max_running: int) -> None:
         self._asker = asker
         self._door = door
+        self._observer = observer
         self._max_running = max_running
         self._running: set[asyncio.Task[None]] = set()
 
     def start(self, original: Errand, state: ModelState, work: Work[object]) -> None:
         """Copy a request to the version; its answer waits for the original's, to be compared with it."""
         if len(self._running) >= self._max_running:
+            self._observer.shadow_skipped(state.id)
             return
         task = asyncio.create_task(self._run(original, state, work))
         self._running.add(task)
@@ -44,6 +47,7 @@ class Shadows:
 
     async def _run(self, original: Errand, state: ModelState, work: Work[object]) -> None:
         call = _copy(original.call)
+        call.tally.decisions.append((state.id, Reason.SHADOW))
         transcript = Transcript() if original.transcript is not None and work.deterministic else None
         errand = Errand(original.destination, call, transcript=transcript)
         outcome = Outcome.CANCELLED

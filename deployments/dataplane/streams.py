@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 
+from deployments.dataplane.observer import UNOBSERVED, Observer
 from deployments.dataplane.quotas import Spending
 from deployments.dataplane.transcript import Transcript
 from models.tools import ToolCallPiece
@@ -18,7 +20,7 @@ class GenerationStream:
 
     Iterate once; ``aclose`` cancels the work, also when nothing has been read yet, and gives back what ``held``
     holds: the place at the model, and the tokens that were reserved and not used. ``limit`` is the time limit of
-    its route, where that has one; the call's own is its protocol's to keep.
+    its route, where that has one; the call's own is its protocol's to keep. ``observer`` hears of each part.
     """
 
     version: VersionId
@@ -28,15 +30,20 @@ class GenerationStream:
     held: AsyncExitStack | None = None
     transcript: Transcript | None = None
     limit: Callable[[], AbstractAsyncContextManager[None]] | None = None
+    observer: Observer = UNOBSERVED
 
     async def __aiter__(self) -> AsyncGenerator[GenerationChunk]:
         if self.first is not None:
             self._keep(self.first)
             yield self.first
+        clock = asyncio.get_running_loop().time
+        last = clock()
         async for chunk in self.rest if self.limit is None else _in_time(self.rest, self.limit):
             if self.spending is not None:
                 count(chunk, self.spending)
             self._keep(chunk)
+            before, last = last, clock()
+            self.observer.token_gap(self.version, last - before)
             yield chunk
 
     async def aclose(self) -> None:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from random import Random
 
 from deployments.dataplane.call import Call
+from deployments.routing.breaker import BreakerState
 from deployments.routing.breakers import Breakers
 from deployments.routing.choice import EVERYTHING, Chooser, Rights, look_up
 from deployments.routing.live_versions import LiveVersions
@@ -78,6 +79,26 @@ class Traffic:
     def retry_delay_s(self, destination: Destination, error: Exception, attempts_made: int) -> float | None:
         """Seconds to wait before the next attempt, None: ``error`` stands."""
         return self._retrier.delay_s(destination.name, destination.route.retries, error, attempts_made)
+
+    @property
+    def retry_budgets(self) -> dict[str, float]:
+        """How much of each route's budget of retries is used, from 0 to 1."""
+        return self._retrier.used(lambda route: self._table.resolve(route).route.retries.budget)
+
+    @property
+    def retries_refused(self) -> Mapping[str, int]:
+        """By route, how many retries its budget has not allowed so far."""
+        return self._retrier.refused
+
+    @property
+    def breakers(self) -> dict[VersionId, BreakerState]:
+        """The state of each version's breaker, of those that were called."""
+        return self._breakers.states()
+
+    @property
+    def breaker_openings(self) -> Mapping[VersionId, int]:
+        """How often each version's breakers have opened so far."""
+        return self._breakers.openings
 
     def follow(self, live: LiveVersions) -> None:
         """Forget what was learnt of versions that are gone."""

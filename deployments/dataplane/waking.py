@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from deployments.dataplane.catalog import Catalog
 from deployments.dataplane.coming_up import ComingUp, Waker, is_coming
+from deployments.dataplane.observer import UNOBSERVED, Observer
 from deployments.routing.choice import unavailable
 from deployments.routing.states import ModelState
 from models.errors import ModelUnavailableError
@@ -58,12 +59,20 @@ class _Room:
 class Waking:
     """Wakes versions when they are asked for, and holds the requests for each until it is up."""
 
-    def __init__(self, catalog: Catalog, waker: Waker, limits: WakingLimits) -> None:
+    def __init__(
+        self, catalog: Catalog, waker: Waker, limits: WakingLimits, observer: Observer = UNOBSERVED
+    ) -> None:
         self._catalog = catalog
         self._waker = waker
         self._limits = limits
+        self._observer = observer
         self._rooms: dict[VersionId, _Room] = {}
         self._woken_in_s: dict[VersionId, float] = {}
+
+    @property
+    def num_waiting(self) -> dict[VersionId, int]:
+        """How many requests wait, for those versions for which some do."""
+        return {version: room.num_waiting for version, room in self._rooms.items()}
 
     async def until_ready(self, state: ModelState, deadline: float, tell: Tell) -> ModelState:
         """The state of the same version once it is ready, at once if it is; one that sleeps is woken.
@@ -117,6 +126,7 @@ class Waking:
             del self._rooms[version]
         if room.coming.woken_in_s is not None:
             self._woken_in_s[version] = room.coming.woken_in_s
+        self._observer.woke(version, room.coming.up_in_s)
         await room.coming.close()
 
     def _full(self, room: _Room) -> ModelUnavailableError:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deployments.dataplane.clients import ModelClient
+from deployments.dataplane.observer import UNOBSERVED, Observer
 from deployments.dataplane.quotas import Spending, most_of_embedding, most_of_generation
 from deployments.dataplane.streams import GenerationStream, count
 from deployments.dataplane.transcript import Transcript
@@ -35,7 +36,8 @@ class Session:
     """A place at a version for one request. What is pushed on ``held`` is given back at the request's end.
 
     Work that goes on after its first answer takes all of it over: ``held.pop_all()``. ``transcript`` gets a copy
-    of the answer, where one is wanted; ``limit`` is the time limit of the route, where it has one.
+    of the answer, where one is wanted; ``limit`` is the time limit of the route, where it has one. ``observer``
+    hears of streams.
     """
 
     state: ModelState
@@ -44,6 +46,7 @@ class Session:
     held: AsyncExitStack
     transcript: Transcript | None = None
     limit: Callable[[], AbstractAsyncContextManager[None]] | None = None
+    observer: Observer = UNOBSERVED
 
     @property
     def version(self) -> VersionId:
@@ -93,9 +96,18 @@ class Generation:
             async for first in chunks:
                 opened.pop_all()
                 count(first, session.spending)
-                held, limit = session.held.pop_all(), session.limit
+                observer = session.observer
+                observer.stream_opened(session.version)
+                session.held.callback(observer.stream_closed, session.version)
                 return GenerationStream(
-                    session.version, chunks, first, session.spending, held, session.transcript, limit
+                    session.version,
+                    chunks,
+                    first,
+                    session.spending,
+                    session.held.pop_all(),
+                    session.transcript,
+                    session.limit,
+                    observer,
                 )
         raise EngineError(f"{session.version} ended a generation before it gave anything")
 

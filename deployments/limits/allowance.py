@@ -60,6 +60,18 @@ class _ScopeLeases:
     leases: list[Lease]
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one limit stands in its window, as far as this replica knows: shares of the limit, 1 for all of it.
+
+    ``leased`` is what this replica holds of it, to spend without asking.
+    """
+
+    counter: Counter
+    used: float
+    leased: float
+
+
 class Allowance:
     """All leases of one router replica. Times are seconds since the epoch. To be used from one thread.
 
@@ -87,6 +99,14 @@ class Allowance:
     def status(self, scoped: Sequence[ScopedLimits], now: float) -> RateStatus:
         """How much is left of the limits per minute, of the tightest scope."""
         return rate_status(self._of(scoped, now), now)
+
+    def standings(self, now: float) -> list[Standing]:
+        """Of the limits that were asked for lately."""
+        return [
+            Standing(lease.counter, lease.used / lease.limit, lease.amount / lease.limit)
+            for lease in self._leases.values()
+            if lease.ends_at > now
+        ]
 
     def orders(self, now: float) -> list[Order]:
         """What to ask of the state database; the answer goes to ``update``. Forgets what has passed."""

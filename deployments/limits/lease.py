@@ -58,6 +58,11 @@ class Lease:
         return self.reserved + self.unbooked
 
     @property
+    def used(self) -> int:
+        """What the database counted when it was last asked, and what is outstanding here."""
+        return self._spent + self.outstanding
+
+    @property
     def remaining(self) -> int:
         """What is left of the limit, as far as this replica knows, without what other replicas hold."""
         return max(0, min(self.limit, self._room + self.available))

@@ -35,6 +35,8 @@ class Shortage:
             remedy=self._remedy(),
             retry_after_s=self.retry_after_s,
             is_budget=self.counter.limit.window.is_budget,
+            limit=str(self.counter.limit),
+            scope=str(self.counter.kind),
         )
 
     def _remedy(self) -> str:

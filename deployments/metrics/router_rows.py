@@ -57,7 +57,6 @@ COST = CounterRow(
     "What requests have cost, in the currency in which the prices are written",
     (*_VERSION, "tenant"),
 )
-OPEN_REQUESTS = GaugeRow("stowage_router_open_requests", "Requests that have come in and not ended", ("protocol",))
 OPEN_STREAMS = GaugeRow("stowage_router_open_streams", "Generations whose answer is on its way", _VERSION)
 
 DECISIONS = CounterRow(
@@ -81,7 +80,8 @@ RETRY_BUDGET = GaugeRow(
 )
 BREAKER_STATE = GaugeRow(
     "stowage_router_breaker_state",
-    "1 for the state in which the version's circuit breaker is, else 0; of several the least permissive counts",
+    "1 for the state in which the version's circuit breaker is, 0 for those in which it was; of several the least "
+    "permissive counts",
     (*_VERSION, "state"),
 )
 BREAKER_OPENINGS = CounterRow(
@@ -137,7 +137,8 @@ LOST = CounterRow("stowage_router_journal_lost_records_total", "Records of the j
 
 ROLLOUT_STATE = GaugeRow(
     "stowage_rollout_state",
-    "1 for the state in which the rollout in force is, else 0. Every replica of the router says the same",
+    "1 for the state in which the rollout in force is, 0 for those in which it was. Every replica of the router "
+    "says the same",
     ("route", "old", "new", "state"),
     needs="a rollout",
 )
@@ -153,7 +154,7 @@ ROLLOUT_SHARE = GaugeRow(
 
 MODEL_STATUS = GaugeRow(
     "stowage_model_status",
-    "1 for the status in which the router sees the version, else 0",
+    "1 for the status in which the router sees the version, 0 for those in which it was",
     (*_VERSION, "status"),
 )
 MODEL_REPLICAS = GaugeRow("stowage_model_replicas", "Replicas of the version that are up", _VERSION)
@@ -171,7 +172,6 @@ SECTIONS = (
             PROMPT_TOKENS,
             COMPLETION_TOKENS,
             COST,
-            OPEN_REQUESTS,
             OPEN_STREAMS,
         ),
     ),

@@ -19,7 +19,8 @@ LABELS: Mapping[str, str] = {
     "not compared",
     "application": "the Serve application, `name@version` or that of a pool",
     "behind": "the version whose start is waited for",
-    "error": "the code of the error, as in the audit journal; empty without one",
+    "error": "the code of the error, as in the audit journal; `unroutable` where HTTP itself refused; empty "
+    "without one",
     "gpu": "as CUDA names it",
     "kind": "`died`, `stalled`, `out_of_memory`, `over_budget` or `error`",
     "limit": "`requests_per_minute`, `tokens_per_day` and so on, as it is configured",

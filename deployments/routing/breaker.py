@@ -7,6 +7,7 @@ one fails it opens again, for twice as long.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -15,6 +16,14 @@ from deployments.routing.sliding_counts import SlidingCounts
 from models.manifest import Frozen
 
 _GROWTH = 2.0
+
+
+class BreakerState(StrEnum):
+    """What a breaker lets through: all, some probes, nothing."""
+
+    CLOSED = "closed"
+    HALF_OPEN = "half_open"
+    OPEN = "open"
 
 
 class BreakerSettings(Frozen):
@@ -57,6 +66,12 @@ class Breaker:
     @property
     def is_closed(self) -> bool:
         return self._half_open_at_s is None
+
+    def state(self, now_s: float) -> BreakerState:
+        """Half open from when the first probe may come until it closes, or opens again."""
+        if self._half_open_at_s is None:
+            return BreakerState.CLOSED
+        return BreakerState.OPEN if now_s < self._half_open_at_s else BreakerState.HALF_OPEN
 
     def blocked_s(self, now_s: float) -> float:
         """For how many seconds no call is admitted; 0: one is now."""

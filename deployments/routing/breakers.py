@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from deployments.routing.breaker import Breaker, BreakerSettings
+from deployments.routing.breaker import Breaker, BreakerSettings, BreakerState
 from deployments.routing.failures import Failure, classify
 from deployments.routing.live_versions import LiveVersions
 from models.errors import ModelUnavailableError, StowageError
@@ -14,21 +15,33 @@ from models.types import VersionId
 
 logger = logging.getLogger("ray.serve")
 
+_STRICTNESS = (BreakerState.CLOSED, BreakerState.HALF_OPEN, BreakerState.OPEN)
+
 
 class Breakers:
     """One breaker for each version and settings: routes with the same ones learn from each other's calls.
 
-    ``clock`` gives seconds and never goes back. Settings of None: no breaker.
+    ``clock`` gives seconds and never goes back. Settings of None: no breaker. ``openings`` counts how often those
+    of each version have opened.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._breakers: dict[tuple[VersionId, BreakerSettings], Breaker] = {}
+        self.openings: Counter[VersionId] = Counter()
 
     def blocked_s(self, version: VersionId, settings: BreakerSettings | None) -> float:
         """For how many seconds the version is left alone; 0: it may be called."""
         breaker = self._breakers.get((version, settings)) if settings else None
         return breaker.blocked_s(self._clock()) if breaker else 0.0
+
+    def states(self) -> dict[VersionId, BreakerState]:
+        """Of the versions that were called: of several breakers the state that lets least through."""
+        found: dict[VersionId, BreakerState] = {}
+        for (version, _), breaker in self._breakers.items():
+            state = breaker.state(self._clock())
+            found[version] = max(found.get(version, state), state, key=_STRICTNESS.index)
+        return found
 
     @contextmanager
     def attempt(self, version: VersionId, settings: BreakerSettings | None) -> Iterator[None]:
@@ -45,7 +58,7 @@ class Breakers:
         era = breaker.begin(began_s)
         if era is None:
             raise held_back(version, breaker.blocked_s(began_s))
-        was_closed, succeeded = breaker.is_closed, None
+        succeeded = None
         try:
             yield
             succeeded = True
@@ -53,14 +66,27 @@ class Breakers:
             succeeded = _verdict(error, self._clock() - began_s >= settings.slow_s)
             raise
         finally:
-            breaker.end(era, self._clock(), succeeded=succeeded)
-            _log_change(version, was_closed, breaker)
+            ended_s = self._clock()
+            before = breaker.state(ended_s)
+            breaker.end(era, ended_s, succeeded=succeeded)
+            self._note_change(version, before, breaker.state(ended_s))
 
     def follow(self, live: LiveVersions) -> None:
         """Forget the versions that are gone."""
         gone = [key for key in self._breakers if live.get(key[0]) is None]
         for key in gone:
             del self._breakers[key]
+
+    def _note_change(self, version: VersionId, before: BreakerState, now: BreakerState) -> None:
+        """Count and tell what the end of one call has changed."""
+        if now is before:
+            return
+        if now is BreakerState.OPEN:
+            self.openings[version] += 1
+            if before is BreakerState.CLOSED:
+                logger.warning("%s fails too often: its breaker is open.", version)
+        elif now is BreakerState.CLOSED:
+            logger.info("%s answers again: its breaker is closed.", version)
 
     def _breaker(self, version: VersionId, settings: BreakerSettings) -> Breaker:
         known = self._breakers.get((version, settings))
@@ -87,10 +113,3 @@ def _verdict(error: BaseException, was_slow: bool) -> bool | None:
         return False
     answered = isinstance(error, StowageError) and failure in (None, Failure.CONTEXT_TOO_LONG)
     return True if answered else None
-
-
-def _log_change(version: VersionId, was_closed: bool, breaker: Breaker) -> None:
-    if was_closed and not breaker.is_closed:
-        logger.warning("%s fails too often: its breaker is open.", version)
-    elif breaker.is_closed and not was_closed:
-        logger.info("%s answers again: its breaker is closed.", version)

@@ -7,7 +7,7 @@ up to a bound that doubles (full jitter: Brooker, "Exponential Backoff And Jitte
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from random import Random
 from typing import Self
@@ -54,6 +54,11 @@ class RetryBudget:
     def count_request(self, now_s: float) -> None:
         self._counts.add(now_s, events=1)
 
+    def used(self, now_s: float, share: float) -> float:
+        """Of the retries that are allowed now, the share that was made."""
+        requests, retries = self._counts.totals(now_s)
+        return retries / (share * requests + MIN_BUDGET)
+
     def take(self, now_s: float, share: float) -> bool:
         """Whether one more retry is within the budget; it is counted then."""
         requests, retries = self._counts.totals(now_s)
@@ -64,16 +69,25 @@ class RetryBudget:
 
 
 class Retrier:
-    """Decides on retries, with one budget for each route. ``clock`` gives seconds and never goes back."""
+    """Decides on retries, with one budget for each route. ``clock`` gives seconds and never goes back.
+
+    ``refused`` counts, by route, those that the budget did not allow.
+    """
 
     def __init__(self, clock: Callable[[], float], rng: Random) -> None:
         self._clock = clock
         self._rng = rng
         self._budgets: defaultdict[str, RetryBudget] = defaultdict(RetryBudget)
+        self.refused: Counter[str] = Counter()
 
     def count_request(self, route: str) -> None:
         """Once for each request, when its route has led to a model that exists."""
         self._budgets[route].count_request(self._clock())
+
+    def used(self, share: Callable[[str], float]) -> dict[str, float]:
+        """By route, how much of its budget is used; ``share`` is that of its requests which may be retries."""
+        now_s = self._clock()
+        return {route: budget.used(now_s, share(route)) for route, budget in self._budgets.items()}
 
     def delay_s(self, route: str, retries: Retries, error: Exception, attempts_made: int) -> float | None:
         """Seconds to wait before the next attempt; None: ``error`` stands.
@@ -84,6 +98,7 @@ class Retrier:
         if attempts_made >= retries.attempts or classify(error) is not Failure.UNAVAILABLE:
             return None
         if not self._budgets[route].take(self._clock(), retries.budget):
+            self.refused[route] += 1
             return None
         return full_jitter_s(retries, attempts_made, self._rng)
 

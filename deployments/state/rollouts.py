@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from sqlalchemy import Connection
 
@@ -12,14 +12,12 @@ from deployments.routing.rollout import (
     Rollout,
     RolloutAction,
     RolloutPlan,
-    active_weights,
     begin,
     change,
     watch,
 )
 from deployments.routing.rollout_decision import Decision, evaluate
 from deployments.routing.rollout_findings import StepStats
-from deployments.routing.table import Weights
 from deployments.state.database import Database
 from deployments.state.rollout_counts import read_stats
 from deployments.state.rollout_rows import (
@@ -88,8 +86,8 @@ class Rollouts:
         with self._database.read() as connection:
             return read_history(connection, route)
 
-    def tick(self, is_up: Callable[[VersionId], bool]) -> Mapping[str, Weights]:
-        """Let every rollout go on or back that should, and say where requests go now, by route.
+    def tick(self, is_up: Callable[[VersionId], bool]) -> tuple[Rollout, ...]:
+        """Let every rollout go on or back that should; gives those that are in force then.
 
         To be called about once per second, by every router replica. ``is_up``: whether a version can take all
         requests. Reads only, as long as nothing changes.
@@ -99,12 +97,12 @@ class Rollouts:
             rollouts = read_in_force(connection)
             under_way = [(each, read_stats(connection, each)) for each in rollouts if each.state in UNDER_WAY]
         changed = [self._look_after(rollout, stats, now, is_up) for rollout, stats in under_way]
-        return self.weights() if any(changed) else active_weights(rollouts)
+        return self.in_force() if any(changed) else rollouts
 
-    def weights(self) -> Mapping[str, Weights]:
-        """Where requests go now, by route."""
+    def in_force(self) -> tuple[Rollout, ...]:
+        """Those that decide where requests go now."""
         with self._database.read() as connection:
-            return active_weights(read_in_force(connection))
+            return read_in_force(connection)
 
     def _look_after(
         self, before: Rollout, stats: StepStats, now: float, is_up: Callable[[VersionId], bool]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from deployments.dataplane.build import Patience, Seams, build_dataplane
 from deployments.dataplane.call import Call
 from deployments.dataplane.catalog import Catalog
 from deployments.dataplane.door import Ending, OpenDoor
+from deployments.dataplane.observer import Unobserved
 from deployments.dataplane.operations import DataPlane
 from deployments.dataplane.quotas import Spending
 from deployments.dataplane.traffic import Traffic
@@ -19,7 +21,7 @@ from deployments.dataplane.waking import WakingLimits
 from deployments.identity.caller import ANONYMOUS, Caller
 from deployments.routing.policy import RouterPolicy
 from deployments.routing.states import ModelState
-from models.types import GenerationRequest, SamplingParams, Usage
+from models.types import GenerationRequest, SamplingParams, Usage, VersionId
 from tests.unit.deployments.live_models import Cluster, Replicas, state
 
 GREEDY = GenerationRequest("r", "hello", SamplingParams(max_tokens=8, temperature=0))
@@ -72,6 +74,31 @@ class Diary(OpenDoor):
         self.left.append((call, ending))
 
 
+class Witness(Unobserved):
+    """Remembers all that it hears."""
+
+    def __init__(self) -> None:
+        self.open: Counter[str] = Counter()
+        self.gaps: list[tuple[str, float]] = []
+        self.woken: list[tuple[str, float | None]] = []
+        self.skipped: list[str] = []
+
+    def stream_opened(self, version: VersionId) -> None:
+        self.open[str(version)] += 1
+
+    def stream_closed(self, version: VersionId) -> None:
+        self.open[str(version)] -= 1
+
+    def token_gap(self, version: VersionId, seconds: float) -> None:
+        self.gaps.append((str(version), seconds))
+
+    def woke(self, version: VersionId, seconds: float | None) -> None:
+        self.woken.append((str(version), seconds))
+
+    def shadow_skipped(self, version: VersionId) -> None:
+        self.skipped.append(str(version))
+
+
 @dataclass
 class Rig:
     """One data plane and all that it stands on."""
@@ -83,6 +110,7 @@ class Rig:
     till: Till
     diary: Diary
     plane: DataPlane
+    witness: Witness
 
     async def change(self, *states: ModelState) -> None:
         """The cluster changes, and the next poll sees it."""
@@ -126,8 +154,10 @@ async def rig_over(
     await catalog.refresh()
     cluster.num_fetches = 0
     traffic = Traffic(clock or asyncio.get_running_loop().time, Random(1))  # noqa: S311
-    plane = build_dataplane(catalog, Seams(replicas, replicas, till, diary), traffic, patience or waiting_up_to())
-    return Rig(cluster, replicas, catalog, traffic, till, diary, plane)
+    witness = Witness()
+    seams = Seams(replicas, replicas, till, diary, witness)
+    plane = build_dataplane(catalog, seams, traffic, patience or waiting_up_to())
+    return Rig(cluster, replicas, catalog, traffic, till, diary, plane, witness)
 
 
 def a_call(timeout_s: float = LONG_S, caller: Caller = ANONYMOUS, **attributes: str) -> Call:

@@ -13,6 +13,7 @@ from deployments.routing.states import ModelState
 from models.errors import ModelUnavailableError, StowageError
 from models.types import VersionId
 from tests.unit.deployments.live_models import Cluster, state
+from tests.unit.deployments.planes import Witness
 
 LONG_S = 20.0
 QUICK = WakingLimits(max_waiting=2, wait_s=LONG_S, poll_s=0.005, progress_s=0.005)
@@ -45,7 +46,8 @@ class Ward:
     def __init__(self, status: str, limits: WakingLimits = QUICK) -> None:
         self.cluster = Cluster((state("m@1", status),))
         self.sleeper = Sleeper()
-        self.waking = Waking(Catalog(self.cluster.fetch, LONG_S), self.sleeper, limits)
+        self.witness = Witness()
+        self.waking = Waking(Catalog(self.cluster.fetch, LONG_S), self.sleeper, limits, self.witness)
         self.told: list[Progress] = []
 
     def change(self, status: str, reason: str | None = None) -> None:
@@ -240,3 +242,24 @@ async def test_when_serve_does_not_tell_the_wait_goes_on_and_says_so() -> None:
     ward.cluster.error = None
     ward.change("ready")
     assert (await asked).status == "ready"
+
+
+@pytest.mark.parametrize("status", ["asleep", "starting"])
+async def test_a_cold_start_is_told_once_with_its_time(status: str) -> None:
+    ward = Ward(status)
+    asked = [ward.ask() for _ in range(2)]
+    await ward.eventually(lambda: ward.waking.num_waiting == {VersionId("m", "1"): 2})
+    ward.change("ready")
+    ward.sleeper.answer.set()
+    await asyncio.gather(*asked)
+    ((version, seconds),) = ward.witness.woken
+    assert (version, ward.waking.num_waiting) == ("m@1", {})
+    assert seconds is not None
+    assert seconds > 0
+
+
+async def test_a_cold_start_that_is_not_waited_for_to_its_end_is_given_up() -> None:
+    ward = Ward("asleep")
+    with pytest.raises(ModelUnavailableError):
+        await ward.ask(timeout_s=0.02)
+    assert ward.witness.woken == [("m@1", None)]

@@ -292,3 +292,14 @@ def test_a_reservation_is_over_all_scopes_or_none(asked: list[int], first: int, 
     assert len(set(used.values())) <= 1
     book.tick("a", allowance, NOW, used)
     assert allowance.status(scoped, NOW).tokens is None
+
+
+def test_standings_are_what_is_used_and_leased_of_each_limit_in_its_window() -> None:
+    allowance, book, scoped = Allowance(), Book(), [limited(TENANT, tokens_per_day=100, requests_per_minute=4)]
+    assert allowance.standings(NOW) == []
+    used = Amounts(requests=1, tokens=30)
+    admitted(reserve(allowance, book, scoped, used)).settle(used)
+    shares = {str(each.counter.limit): (each.used, each.leased > 0) for each in allowance.standings(NOW)}
+    assert shares == {"tokens_per_day": (0.3, True), "requests_per_minute": (0.25, True)}
+    a_minute_later = {str(each.counter.limit) for each in allowance.standings(NOW + 60)}
+    assert a_minute_later == {"tokens_per_day"}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
 
-from deployments.routing.breaker import BreakerSettings
+from deployments.routing.breaker import BreakerSettings, BreakerState
 from deployments.routing.breakers import Breakers
 from deployments.routing.live_versions import LiveVersions
 from models import errors
@@ -137,3 +138,34 @@ def test_its_changes_are_logged(breakers: Breakers, clock: Clock, caplog: pytest
         "m@1 fails too often: its breaker is open.",
         "m@1 answers again: its breaker is closed.",
     ]
+
+
+def test_states_and_openings_are_those_of_each_version(breakers: Breakers, clock: Clock) -> None:
+    assert (breakers.states(), breakers.openings) == ({}, {})
+    with breakers.attempt(V2, SETTINGS):
+        pass
+    fail(breakers, DEAD)
+    assert breakers.states() == {V1: BreakerState.OPEN, V2: BreakerState.CLOSED}
+    clock.now_s += 5
+    assert breakers.states()[V1] is BreakerState.HALF_OPEN
+    with pytest.raises(errors.ModelUnavailableError), breakers.attempt(V1, SETTINGS):
+        raise DEAD
+    assert breakers.states()[V1] is BreakerState.OPEN
+    assert breakers.openings == {V1: 2}
+
+
+def test_a_breaker_opens_once_though_several_calls_were_under_way(breakers: Breakers) -> None:
+    calls = [breakers.attempt(V1, SETTINGS) for _ in range(4)]
+    for call in calls:
+        call.__enter__()
+    for call in calls:
+        with suppress(errors.ModelUnavailableError):
+            call.__exit__(type(DEAD), DEAD, None)
+    assert breakers.openings == {V1: 1}
+
+
+def test_of_several_breakers_of_a_version_the_strictest_counts(breakers: Breakers) -> None:
+    with breakers.attempt(V1, BreakerSettings()):
+        pass
+    fail(breakers, DEAD)
+    assert breakers.states() == {V1: BreakerState.OPEN}

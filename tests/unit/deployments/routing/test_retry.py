@@ -119,3 +119,15 @@ def test_delays_are_spread_over_all_of_a_bound_that_doubles() -> None:
 def test_settings_that_contradict_themselves_are_refused(written: dict[str, float], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         Retries.model_validate(written)
+
+
+def test_how_much_of_a_budget_is_used_and_what_it_refused() -> None:
+    asked = retrier()
+    for _ in range(10):
+        asked.count_request("m")
+    settings = Retries(budget=0.2)
+    made = [asked.delay_s("m", settings, DEAD, 1) is not None for _ in range(6)]
+    assert made == [True] * 5 + [False]
+    assert asked.used(lambda _: 0.2) == {"m": 1.0}
+    assert asked.used(lambda _: 0.7) == {"m": 0.5}
+    assert asked.refused == {"m": 1}

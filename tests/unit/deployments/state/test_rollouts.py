@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from deployments.audit.record import Attempt, Outcome, RequestRecord
-from deployments.routing.rollout import RolloutAction, RolloutPlan, RolloutState, begin
+from deployments.routing.rollout import RolloutAction, RolloutPlan, RolloutState, active_weights, begin
 from deployments.routing.rollout_findings import Numbers
 from deployments.state.admin_events import claim_unexported
 from deployments.state.database import Database
@@ -80,25 +80,25 @@ def actions(rollouts: Rollouts) -> list[str]:
 def test_a_rollout_is_as_it_was_started(started: Rollouts) -> None:
     expected = replace(begin("smol", OLD, NEW, PLAN, NOW - 1), id=1)
     assert [rollout for rollout, _ in started.current()] == [expected]
-    assert started.tick(up) == {"smol": {OLD: 95, NEW: 5}}
+    assert active_weights(started.tick(up)) == {"smol": {OLD: 95, NEW: 5}}
 
 
 def test_nothing_in_force_says_nothing(rollouts: Rollouts) -> None:
-    assert (rollouts.tick(up), rollouts.current(), rollouts.history("smol")) == ({}, (), [])
-    assert rollouts.weights() == {}
+    assert (rollouts.tick(up), rollouts.current(), rollouts.history("smol")) == ((), (), [])
+    assert rollouts.in_force() == ()
 
 
 def test_a_good_version_takes_over_by_itself(database: Database, started: Rollouts, clock: Clock) -> None:
     serve(database, NOW, 20, ("1", "ok"), ("2", "ok"))
     clock.now += 59
-    assert started.tick(up) == {"smol": {OLD: 95, NEW: 5}}
+    assert active_weights(started.tick(up)) == {"smol": {OLD: 95, NEW: 5}}
     clock.now += 1
-    assert started.tick(up) == {"smol": {OLD: 0, NEW: 100}}
+    assert active_weights(started.tick(up)) == {"smol": {OLD: 0, NEW: 100}}
     clock.now += 1000
-    assert started.tick(up) == {"smol": {OLD: 0, NEW: 100}}
+    assert active_weights(started.tick(up)) == {"smol": {OLD: 0, NEW: 100}}
     assert started.find("smol").state is RolloutState.RUNNING  # no requests in this step yet
     serve(database, NOW + 70, 10, ("2", "ok"))
-    assert started.tick(up) == {"smol": {NEW: 100}}
+    assert active_weights(started.tick(up)) == {"smol": {NEW: 100}}
     assert started.find("smol").state is RolloutState.DONE
     assert actions(started) == ["start", "advance", "finish"]
 
@@ -106,7 +106,7 @@ def test_a_good_version_takes_over_by_itself(database: Database, started: Rollou
 def test_a_bad_version_goes_back_and_the_history_has_the_numbers(database: Database, started: Rollouts) -> None:
     serve(database, NOW, 200, ("1", "ok"))
     serve(database, NOW, 10, ("2", "engine"))
-    assert started.tick(up) == {"smol": {OLD: 100}}
+    assert active_weights(started.tick(up)) == {"smol": {OLD: 100}}
     ((rollout, (_, event)),) = started.history("smol")
     assert (rollout.state, rollout.in_force) == (RolloutState.ROLLED_BACK, True)
     assert (event.actor, event.action, event.from_step, event.to_step) == ("router", "rollback", 0, 0)
@@ -116,11 +116,11 @@ def test_a_bad_version_goes_back_and_the_history_has_the_numbers(database: Datab
 
 def test_it_stays_where_it_is_without_an_old_version(database: Database, started: Rollouts) -> None:
     serve(database, NOW, 20, ("2", "engine"))
-    assert started.tick(lambda version: version == NEW) == {"smol": {OLD: 95, NEW: 5}}
+    assert active_weights(started.tick(lambda version: version == NEW)) == {"smol": {OLD: 95, NEW: 5}}
     assert started.find("smol").state is RolloutState.PAUSED
-    assert started.tick(lambda version: version == NEW) == {"smol": {OLD: 95, NEW: 5}}
+    assert active_weights(started.tick(lambda version: version == NEW)) == {"smol": {OLD: 95, NEW: 5}}
     assert actions(started) == ["start", "pause"]
-    assert started.tick(up) == {"smol": {OLD: 100}}
+    assert active_weights(started.tick(up)) == {"smol": {OLD: 100}}
 
 
 def only_old(version: VersionId) -> bool:
@@ -147,7 +147,7 @@ def test_a_new_version_that_is_gone_goes_back_without_a_request(
     clock.now += 10
     restarted.tick(none)
     assert restarted.find("smol").state is RolloutState.RUNNING
-    assert restarted.tick(only_old) == {"smol": {OLD: 100}}
+    assert active_weights(restarted.tick(only_old)) == {"smol": {OLD: 100}}
     ((_, events),) = restarted.history("smol")
     assert (events[-1].action, events[-1].why) == (RolloutAction.ROLL_BACK, "smol@2 has not been up for 30 s")
 
@@ -168,7 +168,7 @@ def test_what_people_do_is_noted_with_the_change(database: Database, started: Ro
     clock.now += 20
     assert started.find("smol").held_for(clock.now) == 30
     started.act("smol", RolloutAction.ABORT, "cli:bob")
-    assert started.tick(up) == {"smol": {OLD: 100}}
+    assert active_weights(started.tick(up)) == {"smol": {OLD: 100}}
     with database.transaction() as connection:
         events = claim_unexported(connection, 10, NOW)
     assert [(event.actor, event.action, event.subject) for event in events] == [
@@ -216,7 +216,7 @@ def test_what_is_cleared_leaves_its_history(database: Database, started: Rollout
         started.act("smol", RolloutAction.CLEAR, "cli:ann")
     started.act("smol", RolloutAction.ABORT, "cli:ann")
     assert not started.act("smol", RolloutAction.CLEAR, "cli:ann").in_force
-    assert started.tick(up) == {}
+    assert active_weights(started.tick(up)) == {}
     assert actions(started) == ["start", "abort", "clear"]
     with pytest.raises(InvalidRequestError, match="no rollout of 'smol' is in force"):
         started.act("smol", RolloutAction.ROLL_BACK, "cli:ann")
@@ -228,9 +228,8 @@ def test_many_replicas_take_one_step(database: Database, started: Rollouts, cloc
     serve(database, NOW, 20, ("1", "ok"), ("2", "ok"))
     clock.now += 60
     with ThreadPoolExecutor(8) as threads:
-        weights = [
-            each.result() for each in [threads.submit(Rollouts(database, clock).tick, up) for _ in range(24)]
-        ]
+        ticks = [threads.submit(Rollouts(database, clock).tick, up) for _ in range(24)]
+        weights = [active_weights(each.result()) for each in ticks]
     assert weights.count({"smol": {OLD: 0, NEW: 100}}) == 24
     assert actions(started) == ["start", "advance"]
 
