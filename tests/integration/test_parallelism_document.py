@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from tests.integration.cluster import BIN, ROOT
-from tests.integration.test_readme import matches
+from tests.integration.printed import matches
 from tests.markdown import examples
 
 

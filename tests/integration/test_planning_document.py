@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.cluster import BIN, ROOT
-from tests.integration.test_readme import matches
+from tests.integration.printed import matches
 from tests.markdown import Example, examples
 
 CHANGES = (("max_num_seqs: 8", "max_num_seqs: 4"), ("num_cpus: 0.25", "num_cpus: 0.5"))
