@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Protocol
 
@@ -42,7 +43,14 @@ def documented_commands(text: str) -> Iterator[list[str]]:
     for line in [*lines, *code_spans(text)]:
         plain = re.sub(r"^(\$ |[A-Z_]+=\S+ )+", "", line)
         if plain.startswith(("make ", "stowage ", "serve ")):
-            yield shlex.split(plain)
+            yield command_words(plain)
+
+
+def command_words(line: str) -> list[str]:
+    """Those of the first command of a line for the shell, without what is done with its output."""
+    words = shlex.shlex(line, posix=True, punctuation_chars=True)
+    words.whitespace_split = True
+    return list(takewhile(lambda word: not set(word) <= set(words.punctuation_chars), words))
 
 
 def parse_command(command: Command, words: list[str]) -> None:
