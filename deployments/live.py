@@ -14,6 +14,7 @@ from ray.serve.exceptions import RayServeException
 from deployments.exposure import Listening
 from deployments.group.record import GroupRecords
 from deployments.live_nodes import free_nodes
+from deployments.node_supply import node_supply
 from deployments.routing.serve_details import Running, ServeDetails
 from deployments.routing.states import ApplicationView, Picture, read_picture
 
@@ -30,8 +31,9 @@ def fetch_picture() -> Picture:
     ``serve.status()`` is made from the same details, but leaves out what a model needs and where its replicas are.
     """
     views = [_with_cause(view) for view in serve_details().views()]
-    nodes = free_nodes() if any(view.waits_for_a_node for view in views) else ()
-    return read_picture(views, nodes, time.time())
+    if not any(view.waits_for_a_node for view in views):
+        return read_picture(views, (), time.time())
+    return read_picture(views, free_nodes(), time.time(), node_supply())
 
 
 def live_application(name: str) -> ApplicationView | None:

@@ -132,7 +132,7 @@ def _live(view: ApplicationView, now_unix_s: float) -> LiveApplication:
     state, reason = read_status(view, None, now_unix_s)  # the reply does not say what is free
     booked = view.required_resources.get("memory")
     planned = view.card.planned_bytes if view.card else booked
-    running = tuple(replica.id for replica in view.replicas if replica.state == "RUNNING")
+    running = tuple(replica.id for replica in view.replicas if replica.serves)
     return LiveApplication(
         name=view.name,
         state=state,

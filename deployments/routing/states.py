@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from deployments.routing.bundles import Bundles
 from deployments.routing.group_shortage import GroupNeed, explain_group, is_group_lacking
+from deployments.routing.node_supply import DECISION_S, Bundle, NodeSupply
 from deployments.routing.run_time import RunTimeNote
 from deployments.routing.shortage import FreeNode, Need, explain, is_lacking
 from models.types import ModelCard, VersionId
@@ -16,6 +17,9 @@ from models.types import ModelCard, VersionId
 # does so in any case: what a node has free may lie on several of its GPUs.
 PLACEMENT_GRACE_S = 3.0
 LONG_PLACEMENT_S = 30.0
+
+# To these Serve sends requests: one whose node is to go serves until another one has taken its place.
+_SERVING = ("RUNNING", "PENDING_MIGRATION")
 
 _TRACEBACK = "Traceback"
 _OWN_ERROR = re.compile(r"^models\.errors\.\w+: ")
@@ -56,6 +60,10 @@ class ReplicaView:
     started_unix_s: float
     id: str = ""
 
+    @property
+    def serves(self) -> bool:
+        return self.state in _SERVING
+
 
 @dataclass(frozen=True, slots=True)
 class ApplicationView:
@@ -83,7 +91,7 @@ class ApplicationView:
 
     @property
     def num_running(self) -> int:
-        return sum(replica.state == "RUNNING" for replica in self.replicas)
+        return sum(replica.serves for replica in self.replicas)
 
     @property
     def waits_for_a_node(self) -> bool:
@@ -91,22 +99,28 @@ class ApplicationView:
 
 
 def read_states(
-    applications: Sequence[ApplicationView], nodes: Sequence[FreeNode] | None, now_unix_s: float
+    applications: Sequence[ApplicationView],
+    nodes: Sequence[FreeNode] | None,
+    now_unix_s: float,
+    supply: NodeSupply | None = None,
 ) -> tuple[ModelState, ...]:
     """The state of every model version, in an application of its own or in a pool, sorted by id.
 
-    ``nodes`` have what is free, None when that is not known.
+    ``nodes`` have what is free, None when that is not known. ``supply``: None where no autoscaler adds nodes.
     """
-    states = [state for view in applications for state in _states(view, nodes, now_unix_s)]
+    states = [state for view in applications for state in _states(view, nodes, now_unix_s, supply)]
     return tuple(sorted(states, key=lambda state: state.id))
 
 
 def read_picture(
-    applications: Sequence[ApplicationView], nodes: Sequence[FreeNode] | None, now_unix_s: float
+    applications: Sequence[ApplicationView],
+    nodes: Sequence[FreeNode] | None,
+    now_unix_s: float,
+    supply: NodeSupply | None = None,
 ) -> Picture:
     """``read_states``, and how many routers there are."""
     routers = sum(view.num_running for view in applications if view.is_router)
-    return Picture(read_states(applications, nodes, now_unix_s), max(1, routers))
+    return Picture(read_states(applications, nodes, now_unix_s, supply), max(1, routers))
 
 
 def _version(application: str) -> VersionId | None:
@@ -118,7 +132,10 @@ def _version(application: str) -> VersionId | None:
 
 
 def read_status(
-    view: ApplicationView, nodes: Sequence[FreeNode] | None, now_unix_s: float
+    view: ApplicationView,
+    nodes: Sequence[FreeNode] | None,
+    now_unix_s: float,
+    supply: NodeSupply | None = None,
 ) -> tuple[str, str | None]:
     """The status of any application, in the words of ``ModelState``, and why it is not ready, or not as asked."""
     if view.status == "DELETING":
@@ -132,12 +149,34 @@ def read_status(
         return "failed", failure
     if view.status == "RUNNING" and view.target_num_replicas == 0:
         return "asleep", None
-    if view.waits_for_a_node:
-        lacking, why = _shortage(view, nodes)
-        grace_s = PLACEMENT_GRACE_S if lacking else LONG_PLACEMENT_S
-        if any(_unplaced_for(replica, now_unix_s) > grace_s for replica in view.replicas):
-            return "waiting", f"it cannot be scheduled: {why}"
-    return "starting", _why_it_starts(view)
+    return _without_a_node(view, nodes, now_unix_s, supply) or ("starting", _why_it_starts(view))
+
+
+def _without_a_node(
+    view: ApplicationView, nodes: Sequence[FreeNode] | None, now_unix_s: float, supply: NodeSupply | None
+) -> tuple[str, str] | None:
+    """None while each replica has a node, or may just be getting one."""
+    if not view.waits_for_a_node:
+        return None
+    lacking, why = _shortage(view, nodes)
+    waited_s = max(_unplaced_for(replica, now_unix_s) for replica in view.replicas)
+    if lacking and supply and supply.coming and not supply.refuses(_demand(view)):
+        return "starting", f"{supply}: {why}"
+    if waited_s <= _grace_s(view, lacking=lacking, supply=supply):
+        return None
+    return "waiting", f"it cannot be scheduled: {why}" + (f"; {supply}" if lacking and supply else "")
+
+
+def _grace_s(view: ApplicationView, *, lacking: bool, supply: NodeSupply | None) -> float:
+    if not lacking:
+        return LONG_PLACEMENT_S
+    undecided = supply is not None and not supply.refuses(_demand(view))
+    return DECISION_S if undecided else PLACEMENT_GRACE_S
+
+
+def _demand(view: ApplicationView) -> tuple[Bundle, ...]:
+    """What one replica asks Ray for."""
+    return tuple(view.bundles.bundles) if view.bundles else (view.required_resources,)
 
 
 def _what_else(view: ApplicationView, failure: str | None) -> str | None:
@@ -165,8 +204,10 @@ def _shortage(view: ApplicationView, nodes: Sequence[FreeNode] | None) -> tuple[
     return nodes is not None and is_lacking(need, nodes), explain(need, nodes)
 
 
-def _states(view: ApplicationView, nodes: Sequence[FreeNode] | None, now_unix_s: float) -> Iterator[ModelState]:
-    status, reason = read_status(view, nodes, now_unix_s)
+def _states(
+    view: ApplicationView, nodes: Sequence[FreeNode] | None, now_unix_s: float, supply: NodeSupply | None
+) -> Iterator[ModelState]:
+    status, reason = read_status(view, nodes, now_unix_s, supply)
     ready = status in ("ready", "asleep")
     version = _version(view.name)
     if version is not None:

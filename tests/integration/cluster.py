@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import copy
-import json
 import os
 import random
 import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
 
-import httpx
 import psutil
 import yaml
-from ray.serve.schema import ServeInstanceDetails
+
+from tests.integration.commands import BIN, eventually, run_command, run_json
+from tests.integration.served import Config, Served
+
+__all__ = ["BIN", "Cluster", "Config", "eventually", "run_command", "run_json"]
 
 ROOT = Path(__file__).resolve().parents[2]
-BIN = Path(sys.executable).parent
-
-Result = TypeVar("Result")
-Config = dict[str, Any]
-
-
 _PORTS = iter(random.sample(range(20_000, 32_000), 12_000))
 
 
@@ -64,24 +56,11 @@ def application(config: Config, name: str) -> Config:
     return found
 
 
-def eventually(probe: Callable[[], Result | None], timeout_s: float, what: str) -> Result:
-    """The first truthy answer of ``probe``; AssertionError after ``timeout_s``."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        answer = probe()
-        if answer:
-            return answer
-        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
-        time.sleep(0.2)
-
-
-class Cluster:
+class Cluster(Served):
     """One running ``stowage serve``, with ``env`` added to its environment."""
 
     def __init__(self, config: Config, folder: Path, env: dict[str, str] | None = None) -> None:
-        self.config = config
-        self.folder = folder
-        self.base_url = f"http://127.0.0.1:{config['http_options']['port']}"
+        super().__init__(config, folder)
         self.output: list[str] = []
         self._process = subprocess.Popen(
             [str(BIN / "stowage"), "serve", str(self._write(config))],
@@ -111,10 +90,6 @@ class Cluster:
         assert self._process.poll() is None, "\n".join(self.output)
 
     @property
-    def grpc_url(self) -> str:
-        return f"127.0.0.1:{self.config['grpc_options']['port']}"
-
-    @property
     def dashboard_url(self) -> str:
         match = re.search(r"Ray dashboard\s+(http://\S+)", "\n".join(self.output))
         assert match, "\n".join(self.output)
@@ -124,79 +99,6 @@ class Cluster:
     def ray_address(self) -> str:
         """Of this cluster's own GCS: another Ray may run on the machine."""
         return self._ray_options("--gcs-address")[0]
-
-    def deploy(self, config: Config) -> None:
-        """``serve deploy``, as an operator runs it."""
-        run_command("serve", "deploy", str(self._write(config)), "--address", self.dashboard_url)
-
-    def details(self) -> ServeInstanceDetails:
-        return ServeInstanceDetails(**self.dashboard("/api/serve/applications/"))
-
-    def dashboard(self, path: str, **query: str) -> Any:
-        """What Ray's dashboard answers to a GET."""
-        token = (Path.home() / ".ray" / "auth_token").read_text().strip()
-        reply = httpx.get(
-            f"{self.dashboard_url}{path}",
-            params=query,
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=30,
-        )
-        reply.raise_for_status()
-        return reply.json()
-
-    def status(self) -> dict[str, dict[str, Any]]:
-        """What ``stowage status`` tells of each application, by name."""
-        return {app["name"]: app for app in run_json("stowage", "status", "--address", self.dashboard_url)}
-
-    def ray_state(self, kind: str) -> list[dict[str, Any]]:
-        """All ``actors`` or ``placement_groups`` that Ray remembers."""
-        reply = self.dashboard(f"/api/v0/{kind}", limit="1000", detail="true")
-        found: list[dict[str, Any]] = reply["data"]["result"]["result"]
-        return found
-
-    def pids(self, name: str) -> set[int]:
-        """Process ids of the replicas of one application that serve: one that takes a new configuration does."""
-        app = self.details().applications.get(name)
-        if app is None:
-            return set()
-        replicas = [replica for deployment in app.deployments.values() for replica in deployment.replicas]
-        serving = {"RUNNING", "UPDATING"}
-        return {replica.pid for replica in replicas if replica.state in serving and replica.pid is not None}
-
-    def readiness(self) -> dict[str, dict[str, Any]]:
-        """``/readyz`` by ``name@version``."""
-        models = httpx.get(f"{self.base_url}/readyz", timeout=30).json()["models"]
-        return {f"{entry['model']}@{entry['version']}": entry for entry in models}
-
-    def wait_status(self, name: str, status: str | None, timeout_s: float = 120) -> dict[str, Any]:
-        """Until ``/readyz`` gives the model this status; None: until it is gone."""
-
-        def probe() -> dict[str, Any] | None:
-            entry = self.readiness().get(name)
-            if status is None:
-                return {"gone": True} if entry is None else None
-            return entry if entry is not None and entry["status"] == status else None
-
-        try:
-            return eventually(probe, timeout_s, f"{name} is {status}")
-        except AssertionError as error:
-            raise AssertionError(f"{error}: {self.readiness()}") from None
-
-    def restore(self) -> None:
-        """Back to the configuration that the cluster was started with."""
-        self.deploy(self.config)
-        expected = {app["name"] for app in self.config["applications"] if app["name"] != "router"}
-        eventually(
-            lambda: (
-                self.readiness().keys() == expected and all(entry["ready"] for entry in self.readiness().values())
-            ),
-            180,
-            "the first configuration is ready again",
-        )
-
-    def edited(self) -> Config:
-        """A copy of the configuration, to change and deploy."""
-        return copy.deepcopy(self.config)
 
     def interrupt(self, timeout_s: float = 90) -> int:
         """Ctrl-C; the exit code. What does not end by that is killed, and TimeoutExpired raised."""
@@ -235,11 +137,6 @@ class Cluster:
         logs = self.serve_logs()
         return [line for log in logs for line in (f"--- {log.name}", *log.read_text().splitlines()[-20:])]
 
-    def _write(self, config: Config) -> Path:
-        path = self.folder / "serve_config.yaml"
-        path.write_text(yaml.safe_dump(config, sort_keys=False))
-        return path
-
     def _read(self) -> None:
         assert self._process.stdout is not None
         with self._process.stdout as stream:
@@ -260,30 +157,6 @@ def end(processes: Iterable[subprocess.Popen[str]]) -> None:
         process.kill()
         with process:
             pass
-
-
-def run_command(*command: str, expect: int = 0, env: dict[str, str] | None = None) -> str:
-    """Run one of the environment's commands; its output. AssertionError on another exit code."""
-    result = _run(*command, expect=expect, env=env)
-    return result.stdout + result.stderr
-
-
-def run_json(*command: str) -> Any:
-    """What one of the environment's commands prints with ``--json``; what it says beside that does not count."""
-    return json.loads(_run(*command, "--json").stdout)
-
-
-def _run(*command: str, expect: int = 0, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    result = subprocess.run(
-        [str(BIN / command[0]), *command[1:]],
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-        env={**os.environ, "RAY_AUTH_MODE": "token", "COLUMNS": "200", **(env or {})},
-    )
-    assert result.returncode == expect, result.stdout + result.stderr
-    return result
 
 
 def _descendants(pid: int) -> set[int]:

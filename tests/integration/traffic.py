@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from random import Random
 
@@ -50,11 +50,19 @@ class Answer:
 
 @dataclass(frozen=True)
 class Target:
-    """Whom to ask, and as whom."""
+    """Whom to ask, as whom, and what: the first ``num_prompts`` of PROMPTS, and for ``lengths`` tokens.
+
+    ``timeout_s`` is what each request may take by its own header. ``balanced``: as behind a load balancer, which
+    looks after the proxy of each connection before it sends a request there.
+    """
 
     base_url: str
     model: str
-    key: str
+    key: str = "none"
+    lengths: tuple[int, ...] = LENGTHS
+    num_prompts: int = len(PROMPTS)
+    timeout_s: float = TIMEOUT_S
+    balanced: bool = False
 
 
 @dataclass
@@ -67,17 +75,26 @@ class Client:
 
     def run(self, stop: threading.Event) -> None:
         random = Random(self.seed)  # noqa: S311
-        with httpx.Client(base_url=self.target.base_url, timeout=2 * TIMEOUT_S) as http:
-            while not stop.is_set():
-                self.ask(http, random)
-                if self.answers[-1].status != 200:
-                    stop.wait(0.05)
+        while not stop.is_set():
+            with httpx.Client(base_url=self.target.base_url, timeout=2 * self.target.timeout_s) as http:
+                while not stop.is_set() and self.is_healthy(http):
+                    self.ask(http, random)
+                    if self.answers[-1].status != 200:
+                        stop.wait(0.05)
+
+    def is_healthy(self, http: httpx.Client) -> bool:
+        """Whether the proxy of the connection takes requests; one of a node that goes or has gone does not."""
+        if not self.target.balanced:
+            return True
+        with suppress(httpx.TransportError):
+            return http.get("/-/healthz").status_code == 200
+        return False
 
     def ask(self, http: httpx.Client, random: Random) -> None:
         answer = Answer(
             id=uuid.uuid4().hex,
-            prompt=random.randrange(len(PROMPTS)),
-            max_tokens=random.choice(LENGTHS),
+            prompt=random.randrange(self.target.num_prompts),
+            max_tokens=random.choice(self.target.lengths),
             streamed=random.random() < 0.6,
         )
         leaves = answer.streamed and random.random() < 0.15
@@ -100,7 +117,7 @@ class Client:
         headers = {
             "authorization": f"Bearer {self.target.key}",
             "x-request-id": answer.id,
-            "x-request-timeout": f"{TIMEOUT_S:g}",
+            "x-request-timeout": f"{self.target.timeout_s:g}",
         }
         with http.stream("POST", "/v1/completions", json=body, headers=headers) as reply:
             answer.status = reply.status_code
@@ -185,16 +202,16 @@ def traffic(target: Target, num_clients: int = 8) -> Iterator[Traffic]:
     finally:
         running.stop.set()
         for thread in threads:
-            thread.join(3 * TIMEOUT_S)
+            thread.join(3 * target.timeout_s)
         assert not any(thread.is_alive() for thread in threads), "a request hangs"
 
 
 def references(target: Target) -> dict[tuple[int, int], str]:
     """The text of each prompt with each ``max_tokens``, asked of a quiet cluster."""
     client, found = Client(target, seed=0), {}
-    with httpx.Client(base_url=target.base_url, timeout=TIMEOUT_S) as http:
-        for prompt in range(len(PROMPTS)):
-            for max_tokens in LENGTHS:
+    with httpx.Client(base_url=target.base_url, timeout=target.timeout_s) as http:
+        for prompt in range(target.num_prompts):
+            for max_tokens in target.lengths:
                 answer = Answer(uuid.uuid4().hex, prompt, max_tokens, streamed=False)
                 client.send(http, answer)
                 assert answer.finished, answer

@@ -24,6 +24,7 @@ from models.types import ModelCard, Task, VersionId
 NOW = 1_000_000.0
 RUNNING = ReplicaView("RUNNING", placed=True, started_unix_s=NOW - 60)
 LOADING = ReplicaView("STARTING", placed=True, started_unix_s=NOW - 60)
+MIGRATING = ReplicaView("PENDING_MIGRATION", placed=True, started_unix_s=NOW - 60)  # its node is to go
 JUST_ASKED_FOR = ReplicaView("STARTING", placed=False, started_unix_s=NOW - PLACEMENT_GRACE_S + 0.1)
 UNPLACED = ReplicaView("STARTING", placed=False, started_unix_s=NOW - PLACEMENT_GRACE_S - 0.1)
 
@@ -55,6 +56,7 @@ def read(view: ApplicationView, **free: float) -> ModelState:
         (replace(DEPLOYING, replicas=(LOADING, RUNNING)), "ready", None),
         (replace(DEPLOYING, status="RUNNING", replicas=(RUNNING,)), "ready", None),
         (replace(DEPLOYING, status="UNHEALTHY", replicas=(LOADING,)), "starting", "its replica is loading"),
+        (replace(DEPLOYING, status="RUNNING", replicas=(MIGRATING, UNPLACED)), "ready", None),
         (replace(DEPLOYING, status="RUNNING", target_num_replicas=0), "asleep", None),
         (
             replace(DEPLOYING, status="DEPLOY_FAILED", message=TRACEBACK),
