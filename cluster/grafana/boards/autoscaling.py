@@ -49,7 +49,7 @@ _REPLICAS = Row(
         ),
         Panel(
             title="Wish",
-            description="How many replicas the policy asks for, before its bounds. Above the most that is allowed: "
+            description="How many replicas the policy asks for, before its bounds. Above the most allowed: "
             "`max_replicas` is too small.",
             queries=(Query(most(DESIRED_REPLICAS, ("application",), **_APPLICATION), "{{application}}"),),
             links=_OF_APPLICATION,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from cluster.grafana.boards.parts import (
     CHOSEN,
     MEMORY_PAGE,
-    MODEL,
     NAMED,
-    RAY_MODEL,
+    ONE_MODEL,
+    RAY_SERVE,
     ROUTER_PAGE,
     SCALING_PAGE,
     STATUS_CODES,
@@ -23,9 +23,9 @@ from deployments.metrics import router_rows as router
 
 _REPLICA = (*VERSION, "replica")
 _SHARES = (0.5, 0.95, 0.99)
-_TO_ROUTER = (ROUTER_PAGE, RAY_MODEL)
-_TO_MEMORY = (MEMORY_PAGE, RAY_MODEL)
-_TO_SCALING = (SCALING_PAGE, RAY_MODEL)
+_TO_ROUTER = (ROUTER_PAGE, RAY_SERVE)
+_TO_MEMORY = (MEMORY_PAGE, RAY_SERVE)
+_TO_SCALING = (SCALING_PAGE, RAY_SERVE)
 
 _TRAFFIC = Row(
     "Traffic",
@@ -151,7 +151,7 @@ _ENGINE = Row(
         ),
         Panel(
             title="Batch size",
-            description="How many requests share one forward pass: half of the passes have at most so many, and 95%.",
+            description="How many requests share one forward pass: half have so many at most, or 95%.",
             queries=tuple(
                 Query(quantile(share, replica.BATCH_SIZE, VERSION, **CHOSEN), f"{NAMED} p{share * 100:.0f}")
                 for share in (0.5, 0.95)
@@ -236,7 +236,7 @@ BOARD = Dashboard(
     "Stowage / Model",
     "One model: its traffic, its latency, its engine, its replicas.",
     (_TRAFFIC, _LATENCY, _ENGINE, _REPLICAS),
-    (MODEL, VERSIONS),
+    (ONE_MODEL, VERSIONS),
     (
         Annotation(
             "Replica started",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from deployments.metrics.router_rows import MODEL_STATUS, REQUESTS
-
 from cluster.grafana.layout import Colour, Link, Shown, Threshold, Variable
+from deployments.metrics.router_rows import MODEL_STATUS, REQUESTS
 
 _KEEP = "${__url_time_range}&var-datasource=${datasource:raw}&${SessionName:queryparam}"
 _RAY = "${ray_dashboard:raw}/#"
@@ -39,6 +38,7 @@ VERSION = ("model", "version")
 NAMED = "{{model}}@{{version}}"
 
 MODEL = Variable("model", "Model", MODEL_STATUS.exported)
+ONE_MODEL = Variable("model", "Model", MODEL_STATUS.exported, several=False)
 VERSIONS = Variable("version", "Version", MODEL_STATUS.exported)
 TENANT = Variable("tenant", "Tenant", REQUESTS.exported)
 CHOSEN = {"model": "$model", "version": "$version"}

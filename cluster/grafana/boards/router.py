@@ -165,7 +165,7 @@ _ROUTES = Row(
     (
         Panel(
             title="Why this version",
-            description="Versions chosen a second, by the reason: its route, a rollout, a fallback, a retry, a hedge.",
+            description="Versions chosen a second, by the reason: its route, rollout, fallback, retry, hedge.",
             queries=(Query(per_second(router.DECISIONS, (*VERSION, "reason")), f"{NAMED} {{{{reason}}}}"),),
             unit="ops",
             links=OF_MODEL,
