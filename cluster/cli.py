@@ -11,6 +11,7 @@ import typer
 
 from cluster.audit import audit_commands
 from cluster.calibrate import calibrate
+from cluster.dashboards import dashboards_commands
 from cluster.diff import diff
 from cluster.keys import keys_commands
 from cluster.models_commands import models_commands
@@ -38,6 +39,7 @@ def build_cli() -> typer.Typer:
     cli.add_typer(keys_commands(), name="keys")
     cli.add_typer(audit_commands(), name="audit")
     cli.add_typer(rollout_commands(), name="rollout")
+    cli.add_typer(dashboards_commands(), name="dashboards")
     for command in (validate, plan, diff, serve, status, calibrate, usage):
         cli.command()(command)
     return cli

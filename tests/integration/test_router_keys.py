@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import collections
-import datetime as dt
-import ipaddress
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -12,11 +10,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+from tests.certificates import make_certificate
 from tests.integration.cluster import Cluster, eventually, free_port, run_command
 from tests.integration.routers import MODEL, Books, all_say, models, router_application, tokens, two_routers
 from tests.integration.traffic import PROMPTS, Target, traffic
@@ -138,48 +133,19 @@ def test_no_key_is_in_what_is_kept(running: Cluster, books: Books) -> None:
         assert not file.is_file() or secret not in file.read_bytes(), file
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A key and a certificate for 127.0.0.1 that it has signed itself."""
-    folder = tmp_path_factory.mktemp("tls")
-    private = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "stowage")])
-    now = dt.datetime.now(dt.UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(private.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
-        .sign(private, hashes.SHA256())
-    )
-    key_file, certificate_file = folder / "key.pem", folder / "certificate.pem"
-    key_file.write_bytes(
-        private.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    certificate_file.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    return key_file, certificate_file
-
-
-def test_over_tls_nothing_else_is_answered(certificate: tuple[Path, Path], tmp_path: Path) -> None:
+def test_over_tls_nothing_else_is_answered(tmp_path: Path) -> None:
     books = Books(f"sqlite:///{tmp_path / 'state.db'}", tmp_path / "audit")
     key = books.create_key("ann")
-    key_file, certificate_file = certificate
+    certificate = make_certificate(tmp_path)
     options = {"host": "127.0.0.1", "port": free_port()}
-    secure = {"ssl_keyfile": str(key_file), "ssl_certfile": str(certificate_file)}
+    secure = {"ssl_keyfile": str(certificate.key), "ssl_certfile": str(certificate.certificate)}
     config = {"http_options": {**options, **secure}, "applications": [router_application(books)]}
     cluster = Cluster(config, tmp_path)
     try:
         cluster.wait_until_announced(timeout_s=120)
         headers = {"authorization": f"Bearer {key}"}
         url = f"https://127.0.0.1:{options['port']}/v1/models"
-        trusting = ssl.create_default_context(cafile=str(certificate_file))
+        trusting = ssl.create_default_context(cafile=str(certificate.certificate))
         assert httpx.get(url, headers=headers, verify=trusting, timeout=30).status_code == 200
         assert httpx.get(url, verify=trusting, timeout=30).status_code == 401
         with pytest.raises(httpx.ConnectError, match="certificate"):

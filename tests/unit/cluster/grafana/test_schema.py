@@ -102,7 +102,7 @@ def test_every_dashboard_is_of_grafanas_types(compiler: Path) -> None:
     [
         ('"schemaVersion": 42', '"schemaVersion": "42"'),
         ('"displayMode": "table"', '"displayMode": "tables"'),
-        ('"graphTooltip": 1', '"graphTooltip": 7'),
+        ('"graphTooltip": 1', '"graphTooltip": "1"'),
         ('"editable": true', '"editabel": true'),
         ('"lineWidth": 1', '"lineWidht": 1'),
         ('"format": "heatmap"', '"format": "hotmap"'),

@@ -6,22 +6,31 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from deployments.api.http.settings import ApiSettings
+from tests.certificates import Certificate
 
 SETTINGS = ApiSettings(request_timeout_s=20, max_request_timeout_s=60, max_body_bytes=64 * 1024)
 START_TIMEOUT_S = 10.0
 
 
 @contextmanager
-def served(app: ASGIApp) -> Iterator[str]:
-    """Serve the application from a thread of its own; gives ``host:port``."""
-    server = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="off", ws="none")
-    )
+def served(app: ASGIApp, certificate: Certificate | None = None) -> Iterator[str]:
+    """Serve the application from a thread of its own, over TLS with a certificate; gives ``host:port``."""
+    options: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "port": 0,
+        "log_level": "critical",
+        "lifespan": "off",
+        "ws": "none",
+    }
+    if certificate is not None:
+        options |= {"ssl_keyfile": certificate.key, "ssl_certfile": certificate.certificate}
+    server = uvicorn.Server(uvicorn.Config(app, **options))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

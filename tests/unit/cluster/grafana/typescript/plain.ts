@@ -13,15 +13,11 @@ export interface PrometheusDashboard extends Omit<Dashboard, "annotations"> {
   annotations?: { list?: AnnotationQuery<PrometheusQuery>[] };
 }
 
-// What JSON can say of a type: its enums as the values that they stand for, all else as it is.
+// What JSON can say of a type: string enums as the strings that they stand for, numeric ones as any number.
 export type Plain<T> = T extends string
   ? `${T}`
   : T extends number
-    ? number extends T
-      ? number
-      : `${T}` extends `${infer N extends number}`
-        ? N
-        : never
+    ? number
     : T extends Array<infer U>
       ? Array<Plain<U>>
       : T extends object
