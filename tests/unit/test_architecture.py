@@ -52,7 +52,15 @@ PLANNING = [
 BUILDING = ["deployments.args", "deployments.options", "deployments.app", "deployments.model", "cluster.cli"]
 
 # Each is behind one adapter, so that replacing it or leaving it out is a change of one file.
-ADAPTED = ("huggingface_hub", "obstore", "onnxruntime", "prometheus_client", "pynvml")
+ADAPTED = (
+    "grafana_api",
+    "grafana_foundation_sdk",
+    "huggingface_hub",
+    "obstore",
+    "onnxruntime",
+    "prometheus_client",
+    "pynvml",
+)
 
 
 def importers(package: str) -> list[str]:
@@ -132,8 +140,9 @@ def test_an_optional_package_has_one_adapter(package: str) -> None:
         (PLANNING, (*HEAVY, "ray")),
         (["deployments.api.app", "deployments.grpc.servicer"], (*HEAVY, "ray")),
         (BUILDING, HEAVY),
+        (["cluster.cli"], ("grafana_api", "grafana_foundation_sdk", "requests")),
     ],
-    ids=["planning", "protocols", "building"],
+    ids=["planning", "protocols", "building", "command"],
 )
 def test_what_only_plans_or_speaks_loads_nothing_heavy(loaded: list[str], unwanted: tuple[str, ...]) -> None:
     code = f"import sys, {', '.join(loaded)}\nprint([name for name in {unwanted} if name in sys.modules])"

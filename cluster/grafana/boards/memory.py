@@ -26,6 +26,7 @@ _RANK = (*VERSION, "application", "replica", "rank")
 _NAMED = "{{replica}} {{rank}}"
 _OF_NODE = (FLEET_PAGE, RAY_NODES)
 _OF_REPLICA = (MODEL_PAGE, RAY_APPLICATION)
+_OF_POOL = (FLEET_PAGE, RAY_APPLICATION)
 _POOL = "a pool"
 
 _DEVICES = Row(
@@ -177,7 +178,7 @@ _POOLS = Row(
                 Query(per_second(replica.POOL_FAILURES, ("application",)), "{{application}} failures"),
             ),
             unit="ops",
-            links=_OF_REPLICA,
+            links=_OF_POOL,
             needs=_POOL,
         ),
         Panel(
@@ -192,7 +193,7 @@ _POOLS = Row(
                 ),
             ),
             unit="percentunit",
-            links=_OF_REPLICA,
+            links=_OF_POOL,
             highest=1,
             needs=_POOL,
         ),

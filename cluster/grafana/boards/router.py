@@ -100,7 +100,7 @@ _TENANTS = Row(
             description="Share of each limit that is used in its window, as far as the routers know.",
             queries=(Query(most(router.LIMIT_USED, _LIMIT), _LIMIT_NAMED),),
             unit="percentunit",
-            links=_OF_TENANT,
+            links=_OF_DOOR,
             thresholds=warn(0.8, 1.0),
             needs="a limit",
         ),
