@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cluster.grafana.client import Grafana
 
 _DEFAULTS = Settings()
+_EXIT_DIFFERENT = 3
 
 UrlOption = Annotated[
     str,
@@ -104,15 +105,15 @@ def diff(
     token: TokenOption,
     ray_dashboard: RayOption = _DEFAULTS.ray_dashboard,
     ca: CaOption = None,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help=f"Exit with {_EXIT_DIFFERENT} when anything differs.")
+    ] = False,
 ) -> None:
-    """Show what a Grafana has otherwise than it should be, by hand or by another release.
-
-    Exit code: 0 when nothing differs, 1 when something does.
-    """
+    """Show what a Grafana has otherwise than it should be, by hand or by another release."""
     grafana = _connect(url, token, ca)
     found = differences(grafana, compare(grafana, _rendered(ray_dashboard)))
     typer.echo(found, nl=False)
-    raise typer.Exit(1 if found else 0)
+    raise typer.Exit(_EXIT_DIFFERENT if exit_code and found else 0)
 
 
 def render(
