@@ -54,11 +54,13 @@ _DOOR = Row(
             stacked=True,
         ),
         Panel(
-            title="Open",
-            description="Requests that have come in and not ended.",
-            queries=(Query(total(router.OPEN_REQUESTS, ("protocol",)), "{{protocol}}"),),
+            title="Under way",
+            description="Requests that versions work on, and those of them whose answer is being streamed.",
+            queries=(
+                Query(total(router.UNDER_WAY), "under way"),
+                Query(f"{total(router.OPEN_STREAMS)} or vector(0)", "streams"),
+            ),
             links=_OF_DOOR,
-            stacked=True,
         ),
     ),
 )

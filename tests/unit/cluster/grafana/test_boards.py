@@ -118,7 +118,6 @@ def test_every_metric_of_the_table_is_shown_or_left_out_on_purpose() -> None:
 
 
 LEFT_OUT = {
-    "stowage_router_open_streams",  # part of the open requests
     "stowage_router_retries_refused_total",  # the retry budget says it
     "stowage_router_breaker_openings_total",  # the state of the breakers says it
     "stowage_router_limit_leased_ratio",  # of interest where limits are looked into
