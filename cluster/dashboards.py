@@ -66,8 +66,8 @@ def dashboards_commands() -> typer.Typer:
 
 def push(
     *,
-    url: UrlOption,
-    token: TokenOption,
+    url: UrlOption = "",
+    token: TokenOption = "",
     folder: FolderOption = "Stowage",
     datasource: Annotated[
         str | None,
@@ -101,8 +101,8 @@ def push(
 
 def diff(
     *,
-    url: UrlOption,
-    token: TokenOption,
+    url: UrlOption = "",
+    token: TokenOption = "",
     ray_dashboard: RayOption = _DEFAULTS.ray_dashboard,
     ca: CaOption = None,
     exit_code: Annotated[
@@ -139,6 +139,9 @@ def _rendered(ray_dashboard: str) -> Iterator[Rendered]:
 
 
 def _connect(url: str, token: str, ca: Path | None) -> Grafana:
+    for given, option, variable in ((url, "--url", "GRAFANA_URL"), (token, "--token", "GRAFANA_TOKEN")):
+        if not given:
+            raise typer.BadParameter(f"{option} is missing, and {variable} is not set")
     try:
         from cluster.grafana.client import Grafana as Client  # noqa: PLC0415  nobody else waits for requests
     except ImportError as error:

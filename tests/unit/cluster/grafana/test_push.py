@@ -210,8 +210,10 @@ def test_a_token_that_does_not_do_is_said_to(push: Run, token: str, options: tup
 def test_the_token_comes_from_the_environment(
     stowage: Stowage, url: str, monkeypatch: pytest.MonkeyPatch, grafana: FakeGrafana
 ) -> None:
+    monkeypatch.delenv("GRAFANA_TOKEN", raising=False)
     monkeypatch.setenv("GRAFANA_URL", url)
-    assert stowage("dashboards", "push").code == 2
+    missing = stowage("dashboards", "push")
+    assert (missing.code, "GRAFANA_TOKEN is not set" in missing.err) == (2, True)
     monkeypatch.setenv("GRAFANA_TOKEN", "editor")
     assert stowage("dashboards", "push").code == 0
     assert len(grafana.saves) == len(UIDS)
