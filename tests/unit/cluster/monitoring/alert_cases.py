@@ -15,7 +15,7 @@ _REQUESTS = f'ray_stowage_router_requests_total{{{_SESSION},model="smol",'
 
 @dataclass(frozen=True)
 class Case:
-    """``quiet`` and ``firing``: times at which it must not, and must, fire, in minutes. ``said``: of its description."""
+    """``quiet`` and ``firing``: minutes at which it must not, and must, fire. ``said``: of its description."""
 
     alert: str
     series: dict[str, str]

@@ -57,7 +57,7 @@ def test_each_alert_fires_when_it_should_and_not_before(tmp_path: Path) -> None:
 
 def test_an_alert_that_does_not_fire_is_found(tmp_path: Path) -> None:
     case = next(case for case in CASES if case.alert == "StowageModelFailed")
-    always_well = {series: "0x20" for series in case.series}
+    always_well = dict.fromkeys(case.series, "0x20")
     ran = run_cases(tmp_path, [Case(case.alert, always_well, case.quiet, case.firing, case.said).as_promtool()])
     assert ran.returncode != 0
 
@@ -72,7 +72,8 @@ def test_what_an_alert_says(tmp_path: Path) -> None:
         }
         for case in CASES
     ]
-    told = re.sub(r"\\(.)", r"\1", run_cases(tmp_path, asked).stdout + run_cases(tmp_path, asked).stderr)
+    ran = run_cases(tmp_path, asked)
+    told = re.sub(r"\\(.)", r"\1", ran.stdout + ran.stderr)
     missing = {case.alert: case.said for case in CASES if case.said not in told}
     assert missing == {}, told
 
