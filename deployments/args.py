@@ -10,6 +10,7 @@ from pydantic import ByteSize, Field, model_validator
 
 from deployments.audit.location import DEFAULT_AUDIT_DIR
 from deployments.limits.allowance import OutagePolicy
+from deployments.scaling_args import ScalingArgs
 from deployments.state.location import DEFAULT_STATE
 from models.manifest import Frozen
 from models.memory.budget import AUTO, MemoryBudget
@@ -50,6 +51,7 @@ class ModelArgs(ModelSpec):
     num_threads: int = Field(default=1, gt=0)
     min_replicas: int = Field(default=1, ge=0)
     max_replicas: int = Field(default=1, ge=1)
+    scaling: ScalingArgs | None = None
     max_queued_requests: int = Field(default=128, gt=0)
     node_memory: ByteSize | None = None
     memory: MemoryBudget = AUTO
@@ -82,7 +84,19 @@ class ModelArgs(ModelSpec):
     def _check_replicas(self) -> Self:
         if self.min_replicas > self.max_replicas:
             raise ValueError(f"min_replicas {self.min_replicas} exceeds max_replicas {self.max_replicas}")
+        if self.scaling is not None:
+            self._check_scaling(self.scaling)
         return self
+
+    def _check_scaling(self, scaling: ScalingArgs) -> None:
+        if self.min_replicas == self.max_replicas:
+            raise ValueError(
+                f"scaling has nothing to decide: min_replicas and max_replicas are both {self.min_replicas}; "
+                "raise max_replicas, or leave scaling out"
+            )
+        most = max((each.replicas for each in scaling.schedule), default=0)
+        if most > self.max_replicas:
+            raise ValueError(f"scaling.schedule has {most} replicas, above max_replicas {self.max_replicas}")
 
     @model_validator(mode="after")
     def _check_vllm(self) -> Self:

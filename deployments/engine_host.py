@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import numpy as np
 from ray import serve
 
+from deployments.scaling.batch_times import BatchTimes
+from deployments.work_meter import Item, WorkMeter
 from models.engines.base import EmbeddingEngine, Engine, GenerationEngine, TensorEngine
 from models.errors import InvalidRequestError, ModelUnavailableError, WrongTaskError
 from models.spec import Limits
@@ -45,7 +48,8 @@ class EngineHost:
 
     Blocking engines compute in one thread of their own, so the event loop stays free. An InvalidRequestError is an
     answer, not raised: Serve would log it as a failure of the replica, with its traceback, for every mistake of a
-    caller. The queue outlives the engine, since Serve's batching never ends what it has started.
+    caller. The queue outlives the engine, since Serve's batching never ends what it has started. ``meter`` has
+    what becomes of the work, ``batch_times`` how long batches take.
     """
 
     def __init__(self, version: VersionId, task: Task, limits: Limits) -> None:
@@ -53,6 +57,8 @@ class EngineHost:
         self._task = task
         self._engine: Engine | None = None
         self._compute: ThreadPoolExecutor | None = None
+        self.batch_times = BatchTimes()
+        self.meter = WorkMeter(time.monotonic, self.batch_times.learn)
         self._batched = serve.batch(
             max_batch_size=limits.max_batch_size, batch_wait_timeout_s=limits.batch_wait_s
         )(self._embed_batch)
@@ -85,12 +91,19 @@ class EngineHost:
         if not isinstance(engine, GenerationEngine):
             yield self._wrong_task("generate text")
             return
+        work = [self.meter.come()]
+        self.meter.begin(work)
         try:
             async with aclosing(engine.generate(request)) as chunks:
                 async for chunk in chunks:
+                    if chunk.num_prompt_tokens:
+                        self.meter.read_prompt(work[0], chunk.num_prompt_tokens)
+                    self.meter.serve(chunk.num_prompt_tokens + chunk.num_tokens)
                     yield chunk
         except InvalidRequestError as error:
             yield error
+        finally:
+            self.meter.end(work)
 
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResult | InvalidRequestError:
         """Embed every input; inputs of concurrent requests share batches."""
@@ -101,7 +114,11 @@ class EngineHost:
             encoded = await asyncio.to_thread(engine.tokenize, request.inputs)
         except InvalidRequestError as error:
             return error
-        vectors = await asyncio.gather(*(self._batched(token_ids) for token_ids in encoded))
+        work = [self.meter.come() for _ in encoded]
+        try:
+            vectors = await asyncio.gather(*map(self._batched, zip(work, encoded, strict=True)))
+        finally:
+            self.meter.end(work)
         return EmbeddingResult(np.stack(vectors), Usage(sum(map(len, encoded))))
 
     async def infer(self, request: InferRequest) -> tuple[Tensor, ...] | InvalidRequestError:
@@ -109,18 +126,30 @@ class EngineHost:
         engine = self._opened()
         if not isinstance(engine, TensorEngine):
             return self._wrong_task("take tensors")
+        work = [self.meter.come()]
         try:
-            return await self._in_compute_thread(engine.infer, request)
+            return await self._in_compute_thread(work, engine.infer, request)
         except InvalidRequestError as error:
             return error
 
-    async def _embed_batch(self, inputs: list[tuple[int, ...]]) -> list[npt.NDArray[np.float32]]:
+    async def _embed_batch(self, inputs: list[tuple[Item, tuple[int, ...]]]) -> list[npt.NDArray[np.float32]]:
         engine = cast("EmbeddingEngine", self._opened())
-        result = await self._in_compute_thread(engine.embed, inputs)
+        work, encoded = [item for item, _ in inputs], [token_ids for _, token_ids in inputs]
+        result = await self._in_compute_thread(work, engine.embed, encoded)
+        self.meter.serve(sum(map(len, encoded)))
         return list(result.vectors)
 
-    async def _in_compute_thread(self, function: Callable[[Argument], Result], argument: Argument) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._compute, function, argument)
+    async def _in_compute_thread(
+        self, work: list[Item], function: Callable[[Argument], Result], argument: Argument
+    ) -> Result:
+        def compute() -> Result:
+            self.meter.begin(work)
+            return function(argument)
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._compute, compute)
+        finally:
+            self.meter.end(work)
 
     def _opened(self) -> Engine:
         if self._engine is None:

@@ -16,7 +16,9 @@ from deployments.engine_start import Started, start_engine
 from deployments.memory_watch import MemoryWatch
 from deployments.metrics.memory import kv_cache_in_use
 from deployments.metrics.replica import this_replica
+from deployments.own_load import own_load
 from deployments.own_memory import Watched, watch_own_memory
+from deployments.scaling.replica_stats import dump_stats
 from models.errors import EngineError, Refusal
 from models.memory.plan import MemoryPlan
 from models.types import (
@@ -45,6 +47,7 @@ class Model:
         """The engine starts in a thread: the replica answers Serve while it waits for its turn on a GPU."""
         self._started = started = await asyncio.to_thread(start_engine, args, plan)
         limits = args.limits.model_copy(update={"max_batch_size": plan.max_batch_size})
+        self._plan = plan
         self._host = EngineHost(args.id, started.stored.manifest.task, limits)
         self._host.open(started.engine)
         self._group = started.group
@@ -61,6 +64,11 @@ class Model:
     def stats(self) -> EngineStats:
         """The engine's load, for operators and tests."""
         return self._host.stats()
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Serve asks for these where the number of replicas is not fixed, and hands them to the policy."""
+        host = self._host
+        return dump_stats(own_load(self._plan, host.stats(), host.meter.read(), host.batch_times))
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationChunk | Refusal]:
         """Stream a generation; when Serve cancels the call, the engine drops the request."""

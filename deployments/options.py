@@ -12,6 +12,8 @@ from deployments.placing import NodeChoice, Selector, choose_kind, choose_nodes
 from deployments.pool_args import PoolArgs
 from deployments.reservation import reserve
 from deployments.routing.bundles import Bundles, Strategy
+from deployments.routing.serve_details import SCALING_POLICY
+from deployments.scaling_args import ScalingArgs
 from deployments.update import SURGE_PERCENT, surges
 from models.engines.base import EngineSettings
 from models.engines.heap import ONE_HEAP
@@ -48,7 +50,7 @@ class DeploymentOptions(TypedDict):
     health_check_timeout_s: float
     graceful_shutdown_timeout_s: float
     num_replicas: NotRequired[int]
-    autoscaling_config: NotRequired[dict[str, float]]
+    autoscaling_config: NotRequired[dict[str, object]]
     placement_group_bundles: NotRequired[list[dict[str, float]]]
     placement_group_strategy: NotRequired[Strategy]
     placement_group_bundle_label_selector: NotRequired[list[dict[str, str]]]
@@ -89,7 +91,7 @@ def model_options(args: ModelArgs, plan: MemoryPlan, nodes: Sequence[Node]) -> D
     if args.min_replicas == args.max_replicas:
         options["num_replicas"] = args.min_replicas
     else:
-        options["autoscaling_config"] = _autoscaling(args, concurrency)
+        options["autoscaling_config"] = _autoscaling(args, plan)
     if plan.group:
         _add_bundles(options, choose_bundles(args, plan, plan.group, nodes))
     if surges(args, plan):
@@ -196,12 +198,20 @@ def _cap_bytes(args: ModelArgs, plan: MemoryPlan, taken: MemoryPlan | RankPlan) 
     return None if args.memory.is_auto else taken.budget_bytes - process_bytes
 
 
-def _autoscaling(args: ModelArgs, concurrency: int) -> dict[str, float]:
+def _autoscaling(args: ModelArgs, plan: MemoryPlan) -> dict[str, object]:
+    """Serve's own delays are none, so that the policy's hold.
+
+    No ``initial_replicas``: Serve would go back to them at each deployment, whatever the load is.
+    """
+    scaling = args.scaling or ScalingArgs()
+    arguments = scaling.arguments(plan, args.min_replicas, args.max_replicas)
     return {
         "min_replicas": args.min_replicas,
-        "initial_replicas": args.min_replicas,
         "max_replicas": args.max_replicas,
-        "target_ongoing_requests": max(1.0, 0.75 * concurrency),
+        "target_ongoing_requests": max(1.0, 0.75 * plan.max_concurrency),
         "metrics_interval_s": 2.0,
         "look_back_period_s": 10.0,
+        "upscale_delay_s": 0.0,
+        "downscale_delay_s": 0.0,
+        "policy": {"policy_function": SCALING_POLICY, "policy_kwargs": arguments.dump()},
     }

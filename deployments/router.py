@@ -23,10 +23,12 @@ from deployments.audit.location import audit_folder
 from deployments.audit.writer import JournalWriter
 from deployments.books import Books, Limiter
 from deployments.chronicle import JournalledChronicle
+from deployments.dataplane.arrivals import Arrivals
 from deployments.dataplane.build import Patience, Seams, build_dataplane
 from deployments.dataplane.catalog import Catalog
 from deployments.dataplane.traffic import Traffic
 from deployments.dataplane.waking import WakingLimits
+from deployments.demand_report import DemandReport
 from deployments.grpc.reception import GrpcSettings
 from deployments.grpc.servicer import GrpcService
 from deployments.handles import ServeClients
@@ -39,10 +41,12 @@ from deployments.repository_serve import ServeCluster
 from deployments.routing.lane import LaneLimits
 from deployments.routing.policy import RouterPolicy
 from deployments.routing.table import Weights
+from deployments.scaling_store import ScalingStore
 from deployments.state.database import Database
 from deployments.state.keyring import Keyring
 from deployments.state.location import state_url
 from deployments.state_link import Identity, StateLink
+from deployments.waker import ReportingWaker
 from models.types import VersionId
 
 logger = logging.getLogger("ray.serve")
@@ -64,19 +68,25 @@ class Router(GrpcService):
     async def __init__(self, args: RouterArgs) -> None:  # type: ignore[misc]
         self._args = args
         self._calls = CallMetrics()
+        self._replica = serve.get_replica_context().replica_id.unique_id
         self._catalog = Catalog(fetch_picture, args.status_period_s)
         self._traffic = Traffic(asyncio.get_running_loop().time, SystemRandom())
         self._open_books()
         clients = ServeClients()
         self._catalog.on_change(lambda: clients.follow(self._catalog.live))
+        clock = asyncio.get_running_loop().time
+        arrivals = Arrivals(clock)
+        self._demand = DemandReport(self._replica, ScalingStore(), arrivals.demand, clock)
+        waker = ReportingWaker(clients, self._demand, self._catalog.state)
         self._dataplane = build_dataplane(
             self._catalog,
-            Seams(clients, clients, self._books, self._books, self._calls),
+            Seams(clients, waker, self._books, self._books, self._calls),
             self._traffic,
             Patience(
                 WakingLimits(max_waiting=args.max_waking, wait_s=args.wake_wait_s),
                 LaneLimits(interactive_wait_s=args.interactive_wait_s),
             ),
+            arrivals,
         )
         self._repository = Repository(
             ServeCluster(), self._catalog, self._traffic, self._chronicle, time.time, 2 * args.status_period_s
@@ -87,7 +97,7 @@ class Router(GrpcService):
         gc.set_threshold(_NUM_OBJECTS_PER_COLLECTION)
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         await self._catalog.refresh()
-        work = (self._catalog.run(), self._link.run(), self._report())
+        work = (self._catalog.run(), self._link.run(), self._demand.run(), self._report())
         self._running = [asyncio.create_task(each) for each in work]
         await self._link.tried.wait()  # no request goes by the configuration where a rollout has its say
         return build_app(
@@ -118,8 +128,7 @@ class Router(GrpcService):
 
     def _open_books(self) -> None:
         args = self._args
-        replica = serve.get_replica_context().replica_id.unique_id
-        me = Identity(f"router-{replica}", audit_folder(args.audit_dir), time.time)
+        me = Identity(f"router-{self._replica}", audit_folder(args.audit_dir), time.time)
         journal = JournalWriter(me.folder, me.replica, _now)
         self._allowance = allowance = Allowance(args.on_state_outage)
         self._link = StateLink(self._open_database, me, journal, allowance, self)

@@ -270,9 +270,13 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """A snapshot of an engine's load. KV counts are pages; zero for engines without a KV cache."""
+    """A snapshot of an engine's load. KV counts are pages; zero for engines without a KV cache.
+
+    ``num_waiting_tokens``: of the prompts of requests that wait.
+    """
 
     num_running: int = 0
     num_waiting: int = 0
+    num_waiting_tokens: int = 0
     num_kv_pages_used: int = 0
     num_kv_pages: int = 0

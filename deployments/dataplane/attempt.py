@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from deployments.dataplane.arrivals import Arrivals, Arrived
 from deployments.dataplane.call import Attempt, Call
 from deployments.dataplane.catalog import Catalog
 from deployments.dataplane.clients import ModelClient, ModelClients
@@ -29,11 +30,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """What a request may have to wait for: a replica to be up, a place at it, and its answer."""
+    """What a request may have to wait for: a replica to be up, a place at it, its answer. ``arrivals`` counts."""
 
     waking: Waking
     gate: Gate
     lifelines: Lifelines
+    arrivals: Arrivals
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +78,24 @@ class Asker:
         QuotaExceededError, ModelUnavailableError, OverloadedError, DeadlineExceededError; nothing was asked then.
         """
         call = errand.call
-        state = await self._waits.waking.until_ready(state, call.deadline, call.tell)
+        arrived = self._waits.arrivals.come(state.id, work.at_most(state.card))
+        held.callback(arrived.leave)
+        state = await self._until_ready(state, call, arrived)
         most = work.at_most(state.card)
         async with call.limit():  # what is left of a limit may have to be asked for
             spending = await held.enter_async_context(self._quotas.reserve(call, state.id.name, most))
+        held.callback(_learn, arrived, spending)
         place = self._waits.gate.enter(state.id, self._catalog.capacity(state), self._entrant(call))
         call.tally.queue_s += await held.enter_async_context(place)
+        arrived.enter()
         return spending
+
+    async def _until_ready(self, state: ModelState, call: Call, arrived: Arrived) -> ModelState:
+        if state.status != "ready":
+            arrived.wake()
+        ready = await self._waits.waking.until_ready(state, call.deadline, call.tell)
+        arrived.be_up()
+        return ready
 
     async def ask(
         self, held: AsyncExitStack, errand: Errand, state: ModelState, work: Work[Result], spending: Spending
@@ -127,6 +140,10 @@ def _noted(errand: Errand, version: VersionId) -> Iterator[None]:
         raise
     finally:
         errand.call.tally.attempts.append(Attempt(version, outcome, _now() - began, errand.rollout))
+
+
+def _learn(arrived: Arrived, spending: Spending) -> None:
+    arrived.learn(spending.input_tokens)
 
 
 def _now() -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+from deployments.dataplane.arrivals import Arrivals
 from deployments.dataplane.attempt import Asker, Waits
 from deployments.dataplane.catalog import Catalog
 from deployments.dataplane.clients import ModelClients
@@ -42,12 +43,18 @@ class Seams:
     observer: Observer = UNOBSERVED
 
 
-def build_dataplane(catalog: Catalog, seams: Seams, traffic: Traffic, patience: Patience) -> DataPlane:
-    """To be called in the event loop in which it works. From now on it follows the catalog."""
+def build_dataplane(
+    catalog: Catalog, seams: Seams, traffic: Traffic, patience: Patience, arrivals: Arrivals | None = None
+) -> DataPlane:
+    """To be called in the event loop in which it works. From now on it follows the catalog.
+
+    ``arrivals`` has what comes, for whoever wants to know.
+    """
     clock = asyncio.get_running_loop().time
     gate = Gate(patience.lanes, clock)
     lifelines = Lifelines(clock, patience.waking.wait_s)
-    waits = Waits(Waking(catalog, seams.waker, patience.waking, seams.observer), gate, lifelines)
+    waking = Waking(catalog, seams.waker, patience.waking, seams.observer)
+    waits = Waits(waking, gate, lifelines, arrivals or Arrivals(clock))
     catalog.on_change(lambda: gate.follow(catalog.capacities()))
     catalog.on_change(lambda: lifelines.follow(catalog.live))
     catalog.on_change(lambda: traffic.follow(catalog.live))

@@ -39,6 +39,10 @@ class Catalog:
     def states(self) -> tuple[ModelState, ...]:
         return self._picture.states
 
+    def state(self, version: VersionId) -> ModelState | None:
+        """Of the version, as it was seen last; None if it is not deployed."""
+        return self.live.get(version)
+
     def capacity(self, state: ModelState) -> int:
         """How many requests of the version this router replica may have under way: its part of them all."""
         places = ceil(_AHEAD * _concurrency(state) * max(1, state.num_replicas))

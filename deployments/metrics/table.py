@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from deployments.metrics import replica_rows, router_rows
+from deployments.metrics import controller_rows, replica_rows, router_rows
 from deployments.metrics.row import Row, Section
 
-SECTIONS: tuple[Section, ...] = (*router_rows.SECTIONS, *replica_rows.SECTIONS)
+SECTIONS: tuple[Section, ...] = (
+    *router_rows.SECTIONS,
+    *replica_rows.SECTIONS,
+    *controller_rows.SECTIONS,
+)
 ROWS: tuple[Row, ...] = tuple(row for section in SECTIONS for row in section.rows)
 
 LABELS: Mapping[str, str] = {
@@ -19,6 +23,8 @@ LABELS: Mapping[str, str] = {
     "not compared",
     "application": "the Serve application, `name@version` or that of a pool",
     "behind": "the version whose start is waited for",
+    "cause": "what the number of replicas is bound by: `load`, `min_replicas`, `max_replicas`, `schedule`, "
+    "`stabilisation`, `max_step`, `idle`, `not idle yet` or `no reports`; of changes also `serve`, which made it",
     "error": "the code of the error, as in the audit journal; `unroutable` where HTTP itself refused; empty "
     "without one",
     "gpu": "as CUDA names it",

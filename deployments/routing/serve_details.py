@@ -15,13 +15,14 @@ from pydantic import BaseModel, ValidationError
 from deployments.routing.bundles import load_bundles
 from deployments.routing.cards import load_card, load_pool
 from deployments.routing.run_time import RunTimeNote, load_note
-from deployments.routing.states import ApplicationView, ReplicaView
+from deployments.routing.states import ApplicationView, ReplicaRange, ReplicaView
 from models.manifest import Name, Version
 from models.types import ModelCard, VersionId
 
 POOL_BUILDER = "deployments.pool_app:build_pool"
 ROUTER_BUILDER = "deployments.app:build_router"
 MODEL_BUILDER = "deployments.app:build_model"
+SCALING_POLICY = "deployments.autoscaling:ModelPolicy"
 
 # Serve 2.60 (``ApplicationState._determine_app_status``).
 _POINTER = re.compile(r"(Failed to update the|The) deployments \[")
@@ -42,9 +43,20 @@ class _ActorOptions(_Fallback):
     fallback_strategy: list[_Fallback] | None = None
 
 
+class _Policy(BaseModel):
+    policy_function: str = ""
+
+
+class _Autoscaling(BaseModel):
+    min_replicas: int
+    max_replicas: int
+    policy: _Policy = _Policy()
+
+
 class _Config(BaseModel):
     user_config: object = None
     ray_actor_options: _ActorOptions = _ActorOptions()
+    autoscaling_config: _Autoscaling | None = None
 
 
 class _Deployment(BaseModel):
@@ -142,6 +154,16 @@ def _view(name: str, application: _Application) -> ApplicationView:
         selectors=_selectors(deployment.deployment_config.ray_actor_options),
         bundles=load_bundles(deployment.deployment_config.user_config),
         run_time=note,
+        range=_range(deployment.deployment_config.autoscaling_config),
+    )
+
+
+def _range(autoscaling: _Autoscaling | None) -> ReplicaRange | None:
+    if autoscaling is None:
+        return None
+    is_ours = autoscaling.policy.policy_function == SCALING_POLICY
+    return ReplicaRange(
+        autoscaling.min_replicas, autoscaling.max_replicas, autoscaling.policy.policy_function, is_ours
     )
 
 

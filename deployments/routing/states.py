@@ -26,12 +26,26 @@ _OWN_ERROR = re.compile(r"^models\.errors\.\w+: ")
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaRange:
+    """From how many replicas to how many, and the import path of the ``policy`` that decides.
+
+    ``is_ours``: that is Stowage's, which goes by what routers tell it.
+    """
+
+    low: int
+    high: int
+    policy: str
+    is_ours: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ModelState:
     """One deployed version as Serve sees it. ``reason`` says why it is not ready, or not what was deployed last.
 
     ``status`` is ready, asleep (no replica, a request starts one), starting, waiting (for resources),
     failed or stopping. ``card`` is absent until the application has been built. ``pool`` is the application that
-    hosts it together with others; None: it has one of its own, which has its name. ``num_replicas`` are up.
+    hosts it together with others; None: it has one of its own, which has its name. ``num_replicas`` are up, of
+    ``target_num_replicas`` that are to be. ``range``: None where that number is fixed.
     """
 
     id: VersionId
@@ -41,6 +55,8 @@ class ModelState:
     card: ModelCard | None = None
     pool: str | None = None
     num_replicas: int = 0
+    target_num_replicas: int = 0
+    range: ReplicaRange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +88,7 @@ class ApplicationView:
     ``pooled`` are the versions that a pool hosts, with their cards once it has been built. A replica may be placed
     on nodes to whose labels one of ``selectors`` applies, on all if there are none. ``bundles``: what the ranks of
     a group ask for instead. ``run_time``: what was done to it since its file was deployed, or in place of one.
-    ``cause``: what the last group of ranks has failed of, while none has served since.
+    ``cause``: what the last group of ranks has failed of, while none has served since. ``range`` as in ModelState.
     """
 
     name: str
@@ -88,6 +104,7 @@ class ApplicationView:
     bundles: Bundles | None = None
     run_time: RunTimeNote | None = None
     cause: str | None = None
+    range: ReplicaRange | None = None
 
     @property
     def num_running(self) -> int:
@@ -210,10 +227,11 @@ def _states(
     status, reason = read_status(view, nodes, now_unix_s, supply)
     ready = status in ("ready", "asleep")
     version = _version(view.name)
+    numbers = (view.num_running, view.target_num_replicas, view.range)
     if version is not None:
-        yield ModelState(version, ready, status, reason, view.card, num_replicas=view.num_running)
+        yield ModelState(version, ready, status, reason, view.card, None, *numbers)
     for pooled, card in view.pooled.items():
-        yield ModelState(pooled, ready, status, reason, card, view.name, view.num_running)
+        yield ModelState(pooled, ready, status, reason, card, view.name, *numbers)
 
 
 def _is_unplaced(replica: ReplicaView) -> bool:

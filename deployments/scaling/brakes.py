@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 from deployments.scaling.decision import Cause
@@ -52,9 +53,9 @@ def stabilise(wishes: Wishes, now: float, target: int, up_window_s: float, down_
 
 
 def _of_last(wishes: Wishes, now: float, window_s: float) -> list[int]:
-    """A wish is in force until the next one."""
-    ends = [at for at, _ in wishes[1:]] + [now]
-    return [wish for (_, wish), end in zip(wishes, ends, strict=True) if end >= now - window_s]
+    """A wish is in force until the next one, and the newest one is."""
+    earlier = [wish for (_, wish), (end, _) in pairwise(wishes) if end > now - window_s]
+    return [*earlier, wishes[-1][1]]
 
 
 def step(braked: Braked, target: int, max_step: int | None) -> Braked:

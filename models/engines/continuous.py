@@ -117,9 +117,11 @@ class ContinuousEngine:
         if processor is None:
             return EngineStats(num_kv_pages=self._settings.num_kv_pages)
         cache, scheduler = processor.cache, processor.scheduler
+        waiting = [*scheduler.waiting_requests.copy().values(), *self._manager.input_queue.queue.copy()]
         return EngineStats(
             num_running=len(scheduler.active_requests),
-            num_waiting=len(scheduler.waiting_requests) + self._manager.input_queue.qsize(),
+            num_waiting=len(waiting),
+            num_waiting_tokens=sum(len(each.initial_tokens) for each in waiting),
             num_kv_pages_used=_num_pages_used(cache),
             num_kv_pages=cache.num_blocks,
         )

@@ -95,11 +95,12 @@ class VllmEngine:
     def stats(self) -> EngineStats:
         """Counted here: who runs is who came first, and a page that sequences share counts for each."""
         num_running = min(len(self._load), self._settings.max_num_seqs)
-        lengths = list(self._load.values())[:num_running]
-        num_pages = sum(ceil(length / self._settings.page_size) for length in lengths)
+        lengths = list(self._load.values())
+        num_pages = sum(ceil(length / self._settings.page_size) for length in lengths[:num_running])
         return EngineStats(
             num_running=num_running,
-            num_waiting=len(self._load) - num_running,
+            num_waiting=len(lengths) - num_running,
+            num_waiting_tokens=sum(lengths[num_running:]),
             num_kv_pages_used=min(num_pages, self._settings.num_kv_pages),
             num_kv_pages=self._settings.num_kv_pages,
         )

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
 
+from deployments.dataplane.arrivals import Arrivals
 from deployments.dataplane.build import Patience, Seams, build_dataplane
 from deployments.dataplane.call import Call
 from deployments.dataplane.catalog import Catalog
@@ -111,6 +112,7 @@ class Rig:
     diary: Diary
     plane: DataPlane
     witness: Witness
+    arrivals: Arrivals
 
     async def change(self, *states: ModelState) -> None:
         """The cluster changes, and the next poll sees it."""
@@ -155,9 +157,10 @@ async def rig_over(
     cluster.num_fetches = 0
     traffic = Traffic(clock or asyncio.get_running_loop().time, Random(1))  # noqa: S311
     witness = Witness()
+    arrivals = Arrivals(asyncio.get_running_loop().time)
     seams = Seams(replicas, replicas, till, diary, witness)
-    plane = build_dataplane(catalog, seams, traffic, patience or waiting_up_to())
-    return Rig(cluster, replicas, catalog, traffic, till, diary, plane, witness)
+    plane = build_dataplane(catalog, seams, traffic, patience or waiting_up_to(), arrivals)
+    return Rig(cluster, replicas, catalog, traffic, till, diary, plane, witness, arrivals)
 
 
 def a_call(timeout_s: float = LONG_S, caller: Caller = ANONYMOUS, **attributes: str) -> Call:

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from deployments.args import ModelArgs, RouterArgs
 from deployments.routing.policy import Route, RouterPolicy
+from deployments.scaling_args import ScalingArgs
 from models.spec import ModelSpec
 
 
@@ -144,3 +145,44 @@ def test_vllm_has_one_place_for_all_its_ranks() -> None:
 def test_a_placement_may_have_places_to_spare() -> None:
     args = ModelArgs.model_validate({"model": "m", "device": "gpu", "placement": [ON_GPU, ON_GPU]})
     assert len(args.placement) == 2
+
+
+def scaled(**scaling: object) -> ModelArgs:
+    return ModelArgs.model_validate({"model": "m", "min_replicas": 0, "max_replicas": 3, "scaling": scaling})
+
+
+def test_scaling_has_defaults_for_all() -> None:
+    assert scaled().scaling == ScalingArgs()
+
+
+@pytest.mark.parametrize(
+    ("scaling", "complaint"),
+    [
+        ({"queue_s": 0}, "greater than 0"),
+        ({"idle_s": -1}, "greater than or equal to 0"),
+        ({"target": 5}, "Extra inputs are not permitted"),
+        ({"schedule": [{"replicas": 0, "start": "08:00", "end": "18:00"}]}, "greater than 0"),
+        ({"schedule": [{"replicas": 1, "start": "8 am", "end": "18:00"}]}, "start '8 am' .* is no time of day"),
+        (
+            {"schedule": [{"replicas": 1, "start": "08:00", "end": 1110}]},
+            "1110 is no time of day: write it in quotes, as '18:30'",
+        ),
+        ({"schedule": [{"replicas": 1, "start": "08:00", "end": "18:00", "days": ["monday"]}]}, "'mon', 'tue'"),
+        (
+            {"schedule": [{"replicas": 1, "start": "08:00", "end": "18:00", "time_zone": "Berlin"}]},
+            "time_zone 'Berlin' is none",
+        ),
+        (
+            {"schedule": [{"replicas": 4, "start": "08:00", "end": "18:00"}]},
+            "scaling.schedule has 4 replicas, above max_replicas 3",
+        ),
+    ],
+)
+def test_scaling_that_makes_no_sense_is_refused(scaling: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ValidationError, match=complaint):
+        scaled(**scaling)
+
+
+def test_scaling_needs_something_to_decide() -> None:
+    with pytest.raises(ValidationError, match="min_replicas and max_replicas are both 1; raise max_replicas"):
+        ModelArgs.model_validate({"model": "m", "scaling": {"idle_s": 60}})

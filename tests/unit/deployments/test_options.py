@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from ray import serve
+from ray.serve.config import AutoscalingConfig
 
 from deployments.args import ModelArgs, RouterArgs
 from deployments.devices import LEAVE_VISIBLE
 from deployments.options import DeploymentOptions, engine_settings, model_options, router_options
+from deployments.routing.serve_details import SCALING_POLICY
+from deployments.scaling.policy_arguments import PolicyArguments
+from deployments.scaling.schedule import Window
+from deployments.scaling.settings import Kind, ScalingSettings
 from models.devices import device_named
 from models.engines.base import EngineSettings
 from models.hardware import Device, Node
@@ -104,9 +111,40 @@ def test_a_fixed_number_of_replicas_is_not_scaled() -> None:
 def test_a_range_of_replicas_is_scaled_from_its_lower_end() -> None:
     options = on_nodes(*planned(SMOLLM2, "transformers", min_replicas=0, max_replicas=2))
     assert "num_replicas" not in options
-    scaling = options["autoscaling_config"]
-    assert (scaling["min_replicas"], scaling["initial_replicas"], scaling["max_replicas"]) == (0, 0, 2)
-    assert 1 <= scaling["target_ongoing_requests"] < options["max_ongoing_requests"]
+    scaling = AutoscalingConfig.model_validate(options["autoscaling_config"])
+    assert (scaling.min_replicas, scaling.initial_replicas, scaling.max_replicas) == (0, None, 2)
+    assert (scaling.upscale_delay_s, scaling.downscale_delay_s, scaling.downscale_to_zero_delay_s) == (0, 0, None)
+    assert 1 <= scaling.get_target_ongoing_requests() < options["max_ongoing_requests"]
+
+
+def test_our_policy_decides_by_what_was_planned() -> None:
+    schedule = [{"replicas": 2, "start": "08:00", "end": "18:00", "days": ["mon"], "time_zone": "Europe/Berlin"}]
+    scaling = {"queue_s": 5, "idle_s": 60, "schedule": schedule}
+    args, plan = planned(SMOLLM2, "transformers", min_replicas=0, max_replicas=3, scaling=scaling)
+    policy = AutoscalingConfig.model_validate(on_nodes(args, plan)["autoscaling_config"]).policy
+    settings = PolicyArguments.load(json.loads(json.dumps(policy.policy_kwargs))).settings
+    assert settings == ScalingSettings(
+        kind=Kind.GENERATION,
+        min_replicas=0,
+        max_replicas=3,
+        max_num_seqs=LIMITS.max_num_seqs,
+        max_tokens=plan.num_kv_pages * LIMITS.page_size,
+        queue_s=5,
+        idle_s=60,
+        schedule=(Window(2, "08:00", "18:00", ("mon",), "Europe/Berlin"),),
+    )
+    assert policy.policy_function == SCALING_POLICY
+    assert policy.get_policy().__name__ == "ModelPolicy"
+
+
+@pytest.mark.parametrize(("manifest", "engine", "places"), [(MINILM, "embedding", 16), (MINILM, "onnx", 1)])
+def test_what_does_not_generate_scales_by_the_time_of_its_batches(
+    manifest: Manifest, engine: EngineName, places: int
+) -> None:
+    args, plan = planned(manifest, engine, max_replicas=2)
+    policy = AutoscalingConfig.model_validate(on_nodes(args, plan)["autoscaling_config"]).policy
+    settings = PolicyArguments.load(policy.policy_kwargs).settings
+    assert (settings.kind, settings.max_num_seqs, settings.max_tokens) == (Kind.BATCH, places, None)
 
 
 @pytest.mark.parametrize(

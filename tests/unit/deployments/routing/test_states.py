@@ -173,8 +173,8 @@ def test_every_model_of_a_pool_is_as_ready_as_the_pool() -> None:
     pooled = {VersionId("b", "1"): None, VersionId("a", "2"): None}
     running = ApplicationView("pool-small", "RUNNING", "", 1, (RUNNING,), pooled=pooled)
     assert read_states([running], [], NOW) == (
-        ModelState(VersionId("a", "2"), True, "ready", pool="pool-small", num_replicas=1),
-        ModelState(VersionId("b", "1"), True, "ready", pool="pool-small", num_replicas=1),
+        ModelState(VersionId("a", "2"), True, "ready", None, None, "pool-small", 1, 1),
+        ModelState(VersionId("b", "1"), True, "ready", None, None, "pool-small", 1, 1),
     )
     failed = replace(running, status="DEPLOY_FAILED", message=TRACEBACK, replicas=())
     assert {(state.status, state.reason) for state in read_states([failed], [], NOW)} == {
