@@ -37,18 +37,21 @@ class Rig:
         self.kv = Kv()
         self.clock = Clock()
         self.demand: dict[str, VersionDemand] = {}
-        self.report = DemandReport("r", self.kv, lambda: dict(self.demand), self.clock)
+        self.num_looks = 0
+        self.report = DemandReport("r", self.kv, self._look, self.clock)
         self.task = asyncio.create_task(self.report.run())
 
     async def beat(self, seconds: float = 1.0) -> None:
-        """Time passes, and it looks."""
+        """Time passes, and it looks: twice, so that all that the first look has led to is done."""
         self.clock.now += seconds
-        num_tries, num_told = self.kv.num_tries, len(self.kv.told)
-        self.report.ring()
-        for _ in range(20):
-            await asyncio.sleep(0.001)
-            if (self.kv.num_tries, len(self.kv.told)) != (num_tries, num_told):
-                return
+        for _ in range(2):
+            num_looks = self.num_looks
+            self.report.ring()
+            await eventually(lambda: self.num_looks > num_looks)  # noqa: B023
+
+    def _look(self) -> dict[str, VersionDemand]:
+        self.num_looks += 1
+        return dict(self.demand)
 
     async def stop(self) -> None:
         self.task.cancel()
@@ -90,7 +93,7 @@ async def test_a_store_that_is_away_is_told_of_once_and_tried_again(caplog: pyte
     rig.kv.error = ConnectionError("away")
     for _ in range(3):
         await rig.beat()
-    assert (rig.kv.num_tries, len(caplog.records)) == (3, 1)
+    assert (rig.kv.num_tries > 3, len(caplog.records)) == (True, 1)
     rig.kv.error = None
     await rig.beat()
     assert len(rig.kv.told) == 1
