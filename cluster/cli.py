@@ -16,6 +16,7 @@ from cluster.diff import diff
 from cluster.keys import keys_commands
 from cluster.models_commands import models_commands
 from cluster.plan import plan
+from cluster.provision_commands import cluster_commands
 from cluster.rollout import rollout_commands
 from cluster.serve import serve
 from cluster.status import status
@@ -40,6 +41,7 @@ def build_cli() -> typer.Typer:
     cli.add_typer(audit_commands(), name="audit")
     cli.add_typer(rollout_commands(), name="rollout")
     cli.add_typer(dashboards_commands(), name="dashboards")
+    cli.add_typer(cluster_commands(), name="cluster")
     for command in (validate, plan, diff, serve, status, calibrate, usage):
         cli.command()(command)
     return cli

@@ -34,19 +34,31 @@ def read_nodes_file(path: Path) -> tuple[Node, ...]:
     match _form(document):
         case "kuberay":
             return expand(kuberay_groups(str(path), document))
+        case "ray up, local":
+            return expand(own_groups(str(path), ConfigFile({"nodes": _local_nodes(document)}, None)))
         case "ray up":
             return expand(ray_up_groups(str(path), document))
         case _:
             return expand(own_groups(str(path), ConfigFile.parse(text)))
 
 
-def _form(document: object) -> Literal["own", "ray up", "kuberay"] | None:
+def _form(document: object) -> Literal["own", "ray up", "ray up, local", "kuberay"] | None:
     """By its shape; None when it is not about nodes."""
     if child(document, "nodes") is not None:
         return "own"
+    if _local_nodes(document) is not None:
+        return "ray up, local"
     if child(document, "available_node_types") is not None:
         return "ray up"
     return "kuberay" if child(document, "kind") in KINDS else None
+
+
+def _local_nodes(document: object) -> object:
+    """The machines of a `ray up` file for machines that are there, which has no node types: in our own form, where
+    `stowage cluster render onprem` writes them.
+    """
+    is_local = child(child(document, "provider"), "type") == "local"
+    return child(child(document, "metadata"), "nodes") if is_local else None
 
 
 def _read(path: Path) -> str:

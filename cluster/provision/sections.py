@@ -8,6 +8,7 @@ are written anywhere.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, ByteSize, Field, model_validator
@@ -27,13 +28,25 @@ def _check_store(url: str) -> str:
     return url
 
 
+def _check_address(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no IP address: write it as 10.0.0.20") from error
+
+
+Address = Annotated[str, AfterValidator(_check_address)]
 StoreUrl = Annotated[str, AfterValidator(_check_store)]
 
 
 class CloudSection(Frozen):
-    """What the three clouds have in common. ``store`` is the model store, as in ``serve_config.yaml``."""
+    """What the three clouds have in common. ``store`` is the model store, as in ``serve_config.yaml``.
+
+    ``initialization_commands`` run on each host before its container, such as the login to a registry of images.
+    """
 
     ssh_user: str = "ubuntu"
+    initialization_commands: tuple[str, ...] = ()
     store: StoreUrl
     head: str
     instance_types: InstanceTypes
@@ -103,10 +116,10 @@ class AzureImage(Frozen):
 class AzureSection(CloudSection):
     """Azure. ``identity`` is a user-assigned managed identity that is there already, for all nodes.
 
-    ``subscription_id``: without it that of the ``az`` command line. ``storage_account`` has the store's container.
+    ``storage_account`` has the store's container.
     """
 
-    subscription_id: str | None = None
+    subscription_id: str
     storage_account: str
     resource_group: str
     location: str
@@ -128,7 +141,7 @@ class AzureSection(CloudSection):
 class OnPremHost(Frozen):
     """One machine: its address as the head reaches it, the group it belongs to, and its name in plans."""
 
-    address: str
+    address: Address
     group: GroupName
     name: Annotated[str, AfterValidator(check_name)]
 
@@ -140,8 +153,9 @@ class OnPremSection(Frozen):
 
     ssh_user: str
     ssh_private_key: str
+    initialization_commands: tuple[str, ...] = ()
     store: StoreUrl
-    head: str
+    head: Address
     workers: Annotated[tuple[OnPremHost, ...], Field(min_length=1)]
     env_file: str | None = None
 

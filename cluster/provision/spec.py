@@ -55,14 +55,15 @@ Reference = Annotated[str, Field(min_length=1), AfterValidator(_check_reference)
 class Image(Frozen):
     """The container image of all nodes, for machines without GPUs and with: tags, or digests as ``sha256:...``.
 
-    ``uid`` is the user of the image. `ray up` shares files with it from the host, so the host's SSH user needs the
-    same one.
+    ``uid`` and ``home`` are those of the image's user. `ray up` shares files with it from the host, so the host's
+    SSH user needs the same id.
     """
 
     repository: str
     cpu: Reference
     gpu: Reference
     uid: Annotated[int, Field(gt=0)] = 1000
+    home: Annotated[str, Field(pattern="^/")] = "/home/stowage"
 
     def reference(self, *, gpu: bool) -> str:
         """As container engines write it."""
@@ -113,7 +114,8 @@ class ClusterSpec(Frozen):
     """One cluster. ``cluster.provision.spec_file`` reads it and checks what its parts ask of each other.
 
     ``max_workers`` is the budget: never more nodes than that beside the head, whatever is asked for.
-    ``token_file`` is where Ray's token lies on the operator's machine; it is copied to the nodes and in no file.
+    ``token_file`` is where Ray's token lies on the operator's machine, in a folder of its own, which is copied to
+    the nodes; the token is in no file that is made of this.
     ``spill_directory``: where Ray puts objects that do not fit its memory, in the container.
     ``environment`` is added to that of every node's Ray, and goes before the settings of ``stowage serve``.
     """
@@ -125,7 +127,7 @@ class ClusterSpec(Frozen):
     groups: Annotated[tuple[Group, ...], Field(min_length=1)]
     max_workers: Annotated[int, Field(gt=0)]
     idle_timeout_minutes: Minutes = 10
-    token_file: str = "~/.ray/auth_token"  # noqa: S105 - the place, not the token
+    token_file: Annotated[str, Field(pattern="^[~/].*/auth_token$")] = "~/.ray/auth_token"  # noqa: S105 - the place, not the token
     spill_directory: Annotated[str, Field(pattern="^/")] = "/tmp/ray-spill"  # noqa: S108
     environment: Mapping[str, str] = {}
     aws: AwsSection | None = None
