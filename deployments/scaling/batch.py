@@ -7,9 +7,11 @@ from statistics import fmean
 
 from deployments.scaling.decision import Need
 from deployments.scaling.load import BatchUse, Load
+from deployments.scaling.memory import Memory
 from deployments.scaling.offered import Offered
+from deployments.scaling.orders import served_s
 from deployments.scaling.settings import ScalingSettings
-from deployments.scaling.staffing import backlog, replicas_for
+from deployments.scaling.staffing import backlog, staff
 
 _MOST_BUSY = 0.8
 
@@ -35,7 +37,7 @@ class _Times:
         return min(full, (1 - self.base_s / queue_s) / self.item_s)
 
 
-def batch_needs(load: Load, offered: Offered, settings: ScalingSettings) -> tuple[Need, ...]:
+def batch_needs(load: Load, offered: Offered, settings: ScalingSettings, memory: Memory) -> tuple[Need, ...]:
     """As many as compute what comes, and work off within ``queue_s`` what will have piled up by the time that a
     replica takes part that is decided on now."""
     uses = [replica.batches for replica in offered.fresh if replica.batches is not None]
@@ -45,14 +47,15 @@ def batch_needs(load: Load, offered: Offered, settings: ScalingSettings) -> tupl
     max_batch = fmean([replica.max_num_seqs for replica in offered.fresh])
     full_per_s = max_batch / (times.base_s + max_batch * times.item_s)
     waiting = max(0.0, offered.num_waiting - load.num_ready * max_batch)
-    waiting = backlog(waiting, offered.arrivals_per_s, load.target * full_per_s, load.cold_start_s)
+    served = served_s(memory.orders, load.num_ready, load.now, load.cold_start_s) * full_per_s
+    waiting = backlog(waiting, offered.arrivals_per_s * load.cold_start_s, served)
     amount = offered.arrivals_per_s + waiting / settings.queue_s
     per_replica = _MOST_BUSY * times.items_per_s(settings.queue_s, max_batch)
     words = (
         f"{offered.arrivals_per_s:.3g} requests a second, and {waiting:.0f} that will have piled up, "
         f"of {per_replica:.3g} a second that a replica computes with no more than {settings.queue_s:g} s of queue"
     )
-    return (Need("batches", amount, per_replica, replicas_for(amount, per_replica), words),)
+    return (staff("batches", amount, lambda _: per_replica, words),)
 
 
 def _times(uses: list[BatchUse]) -> _Times | None:
@@ -68,4 +71,4 @@ def _by_busy(load: Load, offered: Offered, settings: ScalingSettings, uses: list
     busy = fmean([use.busy_share for use in uses]) * load.num_ready if uses else 0.0
     amount = busy + offered.num_waiting / settings.max_num_seqs
     words = f"replicas are busy {busy:.2f} of their time, and {offered.num_waiting:.0f} requests wait"
-    return Need("busy", amount, _MOST_BUSY, replicas_for(amount, _MOST_BUSY), words)
+    return staff("busy", amount, lambda _: _MOST_BUSY, words)

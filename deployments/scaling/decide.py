@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from deployments.scaling.batch import batch_needs
-from deployments.scaling.brakes import Braked, bound, remember, stabilise, step
+from deployments.scaling.brakes import Braked, Wishes, bound, remember, stabilise, step
 from deployments.scaling.decision import Cause, Decision, Need
 from deployments.scaling.generation import generation_needs
 from deployments.scaling.load import Load
 from deployments.scaling.memory import Memory
 from deployments.scaling.offered import Offered, offered
+from deployments.scaling.orders import outstanding
 from deployments.scaling.schedule import in_force
 from deployments.scaling.settings import Kind, ScalingSettings
 
@@ -25,22 +26,28 @@ def decide(load: Load, settings: ScalingSettings, memory: Memory) -> tuple[Decis
     if seen is None:
         unknown = Braked(load.target, Cause.UNKNOWN, f"nobody has told of the load for {settings.max_age_s:g} s")
         return _decision(load, settings, load.target, (), unknown), replace(memory, at=load.now)
-    needs, memory = _needs(load, seen, settings, memory)
+    orders = outstanding(memory.orders, load.target - load.num_ready)
+    needs, memory = _needs(load, seen, settings, replace(memory, orders=orders))
     wish = max(need.replicas for need in needs)
+    if wish < load.target:  # what is wanted less has to be wanted a good deal less
+        wish = min(load.target, max(need.keep for need in needs))
     if _has_work(seen):
         wish = max(1, wish)
     floor = _idle_floor(load, seen, settings)
     window_s = max(settings.up_window_s, settings.down_window_s)
-    wishes = remember(memory.wishes, load.now, max(wish, floor), window_s)
-    memory = replace(memory, wishes=wishes, at=load.now)
-    return _decision(load, settings, wish, needs, _braked(load, settings, memory, wish, floor)), memory
+    before = memory.wishes or ((load.now, load.target),)  # whoever decided on those knew why
+    wishes = remember(before, load.now, max(wish, floor), window_s)
+    decision = _decision(load, settings, wish, needs, _braked(load, settings, wishes, wish, floor))
+    if decision.target > load.target:
+        orders = (*orders, (load.now, decision.target - load.target))
+    return decision, replace(memory, wishes=wishes, orders=orders, at=load.now)
 
 
 def _needs(
     load: Load, seen: Offered, settings: ScalingSettings, memory: Memory
 ) -> tuple[tuple[Need, ...], Memory]:
     if settings.kind is Kind.BATCH:
-        return batch_needs(load, seen, settings), memory
+        return batch_needs(load, seen, settings, memory), memory
     return generation_needs(load, seen, settings, memory)
 
 
@@ -55,11 +62,11 @@ def _idle_floor(load: Load, seen: Offered, settings: ScalingSettings) -> int:
     return int(load.idle_s is None or load.idle_s < settings.idle_s)
 
 
-def _braked(load: Load, settings: ScalingSettings, memory: Memory, wish: int, floor: int) -> Braked:
+def _braked(load: Load, settings: ScalingSettings, wishes: Wishes, wish: int, floor: int) -> Braked:
     is_idle = wish == 0 and floor == 0
     if is_idle:
         return Braked(0, Cause.IDLE, f"idle for {load.idle_s or 0:.0f} s" if load.target else "nothing to do")
-    braked = stabilise(memory.wishes, load.now, load.target, settings.up_window_s, settings.down_window_s)
+    braked = stabilise(wishes, load.now, load.target, settings.up_window_s, settings.down_window_s)
     if braked.cause is Cause.LOAD and floor > wish:
         rest = "unknown" if load.idle_s is None else f"{load.idle_s:.0f} s"
         braked = Braked(

@@ -24,12 +24,16 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """How many replicas one resource asks for: ``amount`` of it against ``per_replica``, in words as well."""
+    """How many replicas one resource asks for: ``amount`` of it against ``per_replica``, in words as well.
+
+    With more than ``keep``, which is ``replicas`` or a little more, there are too many.
+    """
 
     resource: str
     amount: float
     per_replica: float
     replicas: int
+    keep: int
     words: str
 
 

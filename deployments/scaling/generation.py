@@ -3,40 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
 
 from deployments.scaling.decision import Need
-from deployments.scaling.load import Load, ReplicaLoad, TokenUse
+from deployments.scaling.forecast import Look, follow
+from deployments.scaling.load import Load
 from deployments.scaling.memory import Memory
 from deployments.scaling.offered import Offered
+from deployments.scaling.orders import served_s
+from deployments.scaling.requests import Requests, left_of, requests_of
 from deployments.scaling.settings import ScalingSettings
-from deployments.scaling.smoothing import drift
-from deployments.scaling.staffing import backlog, busy_share, replicas_for, spare
+from deployments.scaling.staffing import backlog, busy_share, spare, staff
 
-# Requests end one by one, so the time of one is a mean over many; and what an engine can read changes rarely.
-_SERVICE_OVER_S = 60.0
-_READING_OVER_S = 600.0
+_NO_CHANCE = 3.0
+# Of the time that a start takes: who has waited for that may wait a little longer.
+_DRAIN = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class _Engine:
-    """The mean replica, and the mean request: ``service_s`` in an engine, ``tokens`` in its KV cache."""
+class _Demand:
+    """In ``cold_start_s``: ``places`` are taken on the average, as long as no prompt is read, with the standard
+    deviation ``error``, and for ``waiting`` requests more there is none. ``reading``: the replicas that are kept
+    busy reading prompts.
+    """
 
-    max_num_seqs: float
-    max_tokens: float | None
-    service_s: float | None
-    tokens: float
-    prompt_tokens: float
-    read_tokens_per_s: float | None
+    places: float
+    error: float
+    waiting: float
+    reading: float = 0.0
 
-    @property
-    def places(self) -> float:
-        """How many such requests one replica runs at once."""
-        if not self.max_tokens or not self.tokens:
-            return self.max_num_seqs
-        return min(self.max_num_seqs, self.max_tokens / self.tokens)
+    def left(self, num_replicas: int) -> float:
+        """The share of their time that reading leaves so many replicas."""
+        return left_of(self.reading / num_replicas)
 
 
 def generation_needs(
@@ -45,106 +43,79 @@ def generation_needs(
     """By Little's law the requests in engines are the arrivals per second times the seconds of each.
 
     What will have piled up by the time that a replica takes part that is decided on now wants a place too, for as
-    long as it takes, or is worked off within ``queue_s`` where places are free again sooner than that.
+    long as it takes, or is worked off within ``drain_s`` where places are free again sooner than that.
     """
-    service_s = _service_s(load, offered, memory)
-    read_tokens_per_s = _read_tokens_per_s(load, offered, memory)
-    engine = _engine(offered, settings, service_s, read_tokens_per_s)
-    places = offered.num_running
-    waiting = offered.num_waiting
-    turns = 1.0
-    if service_s:
-        places = max(places, offered.arrivals_per_s * service_s)
-        served_per_s = (load.num_ready + load.target) / 2 * engine.places / service_s
-        waiting = backlog(waiting, offered.arrivals_per_s, served_per_s, load.cold_start_s)
-        turns = min(1.0, service_s / settings.queue_s)
-    needs = [_sequences(offered, engine, settings, places, waiting * turns)]
-    if engine.max_tokens and engine.tokens:
-        needs.append(_tokens(offered, engine, settings, places, waiting * turns))
-    if read_tokens_per_s and engine.prompt_tokens:
-        needs.append(_reading(load, offered, engine, settings, waiting))
-    return tuple(needs), replace(memory, service_s=service_s, read_tokens_per_s=read_tokens_per_s)
+    mean, memory = requests_of(load, offered, settings, memory)
+    demand, memory = _demand(load, offered, mean, memory)
+    drain_s = max(settings.queue_s, _DRAIN * load.cold_start_s)
+    turns = 1.0 if mean.bare_s is None else min(1.0, mean.bare_s / drain_s)
+    needs = [_sequences(offered, demand, mean, settings, turns)]
+    if mean.max_tokens and mean.tokens:
+        needs.append(_tokens(offered, demand, mean, settings, turns))
+    if mean.bare_s and mean.prompt_s:
+        needs.append(_reading(demand, mean, settings, drain_s))
+    return tuple(needs), memory
 
 
-def _sequences(
-    offered: Offered, engine: _Engine, settings: ScalingSettings, places: float, waiting: float
-) -> Need:
-    amount = places + spare(places, 1.0, settings.headroom) + waiting
+def _demand(load: Load, offered: Offered, mean: Requests, memory: Memory) -> tuple[_Demand, Memory]:
+    """While nothing has ended yet, nothing is known but how many there are."""
+    if not mean.bare_s:
+        return _Demand(offered.num_running, 0.0, offered.num_waiting), memory
+    look = Look(
+        now=load.now,
+        elapsed_s=memory.since_s(load.now),
+        arrivals_per_s=offered.arrivals_per_s,
+        window_s=load.routers.window_s,
+        service_s=mean.bare_s,
+        ahead_s=load.cold_start_s,
+    )
+    past = follow(memory.past, look)
+    reading = past.rate * (mean.prompt_s or 0.0)
+    now_left = left_of(reading / max(1, load.num_ready))
+    places = past.rate * mean.bare_s
+    if offered.num_running * now_left > places + _NO_CHANCE * math.sqrt(places):
+        places = offered.num_running * now_left
+    served = mean.served_per_s * served_s(memory.orders, load.num_ready, load.now, load.cold_start_s)
+    waiting = backlog(offered.num_waiting, past.rate * load.cold_start_s, served)
+    return _Demand(places, math.sqrt(past.error), waiting, reading), replace(memory, past=past)
+
+
+def _sequences(offered: Offered, demand: _Demand, mean: Requests, settings: ScalingSettings, turns: float) -> Need:
+    amount = demand.places + spare(demand.places, 1.0, demand.error, settings.headroom) + demand.waiting * turns
     words = (
         f"{offered.num_running:.0f} requests running, {offered.num_waiting:.0f} waiting and "
-        f"{offered.arrivals_per_s:.3g} a second coming want {amount:.0f} places "
-        f"of {engine.max_num_seqs:.0f} a replica"
+        f"{offered.arrivals_per_s:.3g} a second coming want {amount:.0f} places, "
+        f"of {mean.max_num_seqs:.0f} a replica"
     )
-    return Need("sequences", amount, engine.max_num_seqs, replicas_for(amount, engine.max_num_seqs), words)
+    return staff("sequences", amount, lambda number: mean.max_num_seqs * demand.left(number), words)
 
 
-def _tokens(offered: Offered, engine: _Engine, settings: ScalingSettings, places: float, waiting: float) -> Need:
-    max_tokens = engine.max_tokens or math.inf
-    held = sum(use.held_tokens for use in _uses(offered.fresh))
-    load = max(held, places * engine.tokens)
-    amount = load + spare(load, engine.tokens, settings.headroom) + waiting * engine.tokens
+def _tokens(offered: Offered, demand: _Demand, mean: Requests, settings: ScalingSettings, turns: float) -> Need:
+    """Lengths are taken to vary as if they were exponential: their mean square is twice the square of the mean.
+
+    As much as one request has is lost at the end of each cache, since the next one does not fit."""
+    tokens, max_tokens = mean.tokens or 0.0, mean.max_tokens or math.inf
+    load = demand.places * tokens
+    room = spare(load, 2 * tokens, demand.error * tokens, settings.headroom)
+    amount = load + room + demand.waiting * turns * tokens
+    usable = max(max_tokens - tokens, max_tokens / 2)
     words = (
-        f"{held:,.0f} tokens in KV caches, of {offered.num_requests:.0f} requests, and those to come "
-        f"want {amount:,.0f} of {max_tokens:,.0f} a replica"
+        f"{offered.num_requests:.0f} requests of {tokens:,.0f} tokens in the KV cache, and those to come, want "
+        f"{amount:,.0f} tokens of {max_tokens:,.0f} a replica"
     )
-    return Need("kv cache", amount, max_tokens, replicas_for(amount, max_tokens), words)
+    return staff("kv cache", amount, lambda number: usable * demand.left(number), words)
 
 
-def _reading(load: Load, offered: Offered, engine: _Engine, settings: ScalingSettings, waiting: float) -> Need:
-    speed = engine.read_tokens_per_s or math.inf
-    tokens_per_s = max(load.routers.arrived_tokens_per_s, offered.arrivals_per_s * engine.prompt_tokens)
-    amount = tokens_per_s + waiting * engine.prompt_tokens / settings.queue_s
-    share = busy_share(engine.prompt_tokens / speed, settings.queue_s)
-    per_replica = share * speed
+def _reading(demand: _Demand, mean: Requests, settings: ScalingSettings, drain_s: float) -> Need:
+    """In replicas that do nothing but read prompts."""
+    prompt_s = mean.prompt_s or 0.0
+    each = prompt_s / (mean.bare_s or math.inf)
+    load = demand.places * each
+    room = spare(load, each, demand.error * each, settings.headroom)
+    amount = load + room + demand.waiting * prompt_s / drain_s
     words = (
-        f"{amount:,.0f} prompt tokens a second are to be read, of {speed:,.0f} a second that a "
-        f"replica reads, {share:.0%} of the time"
+        f"prompts of {mean.prompt_tokens:,.0f} tokens, {demand.places * each / prompt_s:.3g} a second, and "
+        f"{demand.waiting:.0f} that will wait, keep {amount:.2g} replicas busy that read "
+        f"{mean.read_tokens_per_s:,.0f} tokens a second"
     )
-    return Need("reading", amount, per_replica, replicas_for(amount, per_replica), words)
-
-
-def _engine(
-    offered: Offered, settings: ScalingSettings, service_s: float | None, read_tokens_per_s: float | None
-) -> _Engine:
-    uses = _uses(offered.fresh)
-    running = sum(replica.num_running for replica in offered.fresh if replica.tokens)
-    held = sum(use.held_tokens for use in uses)
-    prompts = [use.prompt_tokens for use in uses if use.prompt_tokens is not None]
-    prompt_tokens = fmean(prompts) if prompts else 0.0
-    sizes = [replica.max_num_seqs for replica in offered.fresh] or [settings.max_num_seqs]
-    caches = [use.max_tokens for use in uses]
-    max_tokens = fmean(caches) if caches else settings.max_tokens
-    return _Engine(
-        max_num_seqs=fmean(sizes),
-        max_tokens=max_tokens,
-        service_s=service_s,
-        tokens=held / running if running else prompt_tokens,
-        prompt_tokens=prompt_tokens,
-        read_tokens_per_s=read_tokens_per_s,
-    )
-
-
-def _uses(reports: Sequence[ReplicaLoad]) -> list[TokenUse]:
-    return [replica.tokens for replica in reports if replica.tokens is not None]
-
-
-def _service_s(load: Load, offered: Offered, memory: Memory) -> float | None:
-    """The running mean of the time in an engine: of the time in a replica, the part of those that do not wait."""
-    told = [replica for replica in offered.fresh if replica.service_s is not None and replica.finished_per_s > 0]
-    finished_per_s = sum(replica.finished_per_s for replica in told)
-    if not finished_per_s:
-        return memory.service_s
-    in_replica_s = sum(replica.finished_per_s * (replica.service_s or 0.0) for replica in told) / finished_per_s
-    running = sum(replica.num_running for replica in told)
-    inside = running + sum(replica.num_waiting for replica in told)
-    now_s = in_replica_s * (running / inside if running else 1.0)
-    return drift(memory.service_s, now_s, memory.since_s(load.now), _SERVICE_OVER_S)
-
-
-def _read_tokens_per_s(load: Load, offered: Offered, memory: Memory) -> float | None:
-    """The best of the replicas: the others had more to do at once. A better one counts at once."""
-    told = [use.read_tokens_per_s for use in _uses(offered.fresh) if use.read_tokens_per_s]
-    best = max(told, default=None)
-    if best is None or memory.read_tokens_per_s is None or best > memory.read_tokens_per_s:
-        return best or memory.read_tokens_per_s
-    return drift(memory.read_tokens_per_s, best, memory.since_s(load.now), _READING_OVER_S)
+    return staff("reading", amount, lambda number: busy_share(prompt_s, settings.queue_s, number), words)

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
+
+from deployments.scaling.forecast import Past
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """``wishes``: (time, replicas), the oldest first, those that can still be the highest or lowest of a window.
+    """``at``: the time of the last decision. ``wishes``: (time, replicas), the oldest first, each different from
+    the one before. ``orders``: (time, replicas) that have been added and do not serve yet.
 
-    ``service_s``: running mean of the time of a request. ``read_tokens_per_s``: the best seen, slowly forgotten.
-    ``at``: the time of the last decision.
+    Running means of requests, as ``Requests`` has them: ``bare_s``, ``tokens``, ``prompt_tokens``; and
+    ``read_tokens_per_s``, the best seen, slowly forgotten. None: not known yet.
     """
 
-    wishes: tuple[tuple[float, int], ...] = ()
-    service_s: float | None = None
-    read_tokens_per_s: float | None = None
     at: float | None = None
+    wishes: tuple[tuple[float, int], ...] = ()
+    orders: tuple[tuple[float, int], ...] = ()
+    bare_s: float | None = None
+    tokens: float | None = None
+    prompt_tokens: float | None = None
+    read_tokens_per_s: float | None = None
+    past: Past | None = None
 
     def since_s(self, now: float) -> float | None:
         """The time since the last decision; None: this is the first."""
@@ -30,5 +37,15 @@ class Memory:
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Self:
         """Of what ``to_json`` gave, also by way of JSON's text; of an empty mapping, a new one."""
-        wishes = tuple((float(at), int(wish)) for at, wish in kept.get("wishes", ()))
-        return cls(wishes, *(kept.get(name) for name in ("service_s", "read_tokens_per_s", "at")))
+        past = kept.get("past")
+        plain = {name: kept.get(name) for name in ("at", "bare_s", "tokens", "prompt_tokens", "read_tokens_per_s")}
+        return cls(
+            wishes=_pairs(kept.get("wishes", ())),
+            orders=_pairs(kept.get("orders", ())),
+            past=None if past is None else Past(**{**past, "forecasts": _pairs(past["forecasts"])}),
+            **plain,
+        )
+
+
+def _pairs(kept: Iterable[Sequence[Any]]) -> tuple[tuple[float, Any], ...]:
+    return tuple((at, value) for at, value in kept)
