@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cluster.grafana.boards.parts import (
+    ANSWERED,
     BAD_ABOVE_0,
     FLEET_PAGE,
     MEMORY_PAGE,
@@ -15,97 +16,92 @@ from cluster.grafana.boards.parts import (
     STATUS_CODES,
     STATUS_SHOWN,
     VERSION,
+    failed_share,
     warn,
 )
 from cluster.grafana.boards.ray_metrics import NODE_MEMORY
-from cluster.grafana.layout import Dashboard, Kind, Panel, Query, Row
-from cluster.grafana.promql import coded, most, per_second, quantile, ratio, series, total
+from cluster.grafana.layout import Dashboard, Kind, Link, Panel, Query, Row, Threshold
+from cluster.grafana.promql import coded, most, per_second, quantile, series, total
 from deployments.metrics import replica_rows as replica
 from deployments.metrics import router_rows as router
 
-ANSWERED = "ok|failed"
-_FAILED = ratio(
-    f"{per_second(router.REQUESTS, VERSION, outcome='failed', model='.+')} "
-    f"or {per_second(router.REQUESTS, VERSION, outcome=ANSWERED, model='.+')} * 0",
-    per_second(router.REQUESTS, VERSION, outcome=ANSWERED, model=".+"),
-)
+_FAILED = failed_share(VERSION, model=".+")
 _RUNNING = total(replica.ENGINE_RUNNING, VERSION, model=".+")
 
+
+def _now(
+    title: str,
+    description: str,
+    query: Query,
+    link: Link,
+    thresholds: tuple[Threshold, ...] = (),
+    ray: Link = RAY_SERVE,
+) -> Panel:
+    """One number; ``query`` brings its unit."""
+    return Panel(
+        kind=Kind.STAT,
+        title=title,
+        description=description,
+        queries=(query,),
+        unit=query.unit or "short",
+        links=(link, ray),
+        thresholds=thresholds,
+        width=4,
+        height=4,
+    )
+
+
+def _versions(statuses: str) -> Query:
+    return Query(f"sum({most(router.MODEL_STATUS, (*VERSION, 'status'), status=statuses)})", "versions")
+
+
+_FAILED_OF_ALL = (
+    f"({per_second(router.REQUESTS, outcome='failed')} or vector(0)) / "
+    f"({per_second(router.REQUESTS, outcome=ANSWERED)} > 0)"
+)
 _NOW = Row(
     "Now",
     (
-        Panel(
-            kind=Kind.STAT,
-            title="Ready or asleep",
-            description="Versions that serve, or that the next request wakes.",
-            queries=(
-                Query(
-                    f"sum({most(router.MODEL_STATUS, (*VERSION, 'status'), status='ready|asleep')})", "versions"
-                ),
-            ),
-            links=(FLEET_PAGE, RAY_SERVE),
-            width=4,
-            height=4,
+        _now(
+            "Ready or asleep",
+            "Versions that serve, or that the next request wakes.",
+            _versions("ready|asleep"),
+            FLEET_PAGE,
         ),
-        Panel(
-            kind=Kind.STAT,
-            title="Not ready",
-            description="Versions that have failed or wait for room. `stowage status` says why.",
-            queries=(
-                Query(
-                    f"sum({most(router.MODEL_STATUS, (*VERSION, 'status'), status='failed|waiting')})", "versions"
-                ),
-            ),
-            links=(FLEET_PAGE, RAY_SERVE),
-            thresholds=BAD_ABOVE_0,
-            width=4,
-            height=4,
+        _now(
+            "Not ready",
+            "Versions that have failed or wait for room. `stowage status` says why.",
+            _versions("failed|waiting"),
+            FLEET_PAGE,
+            BAD_ABOVE_0,
         ),
-        Panel(
-            kind=Kind.STAT,
-            title="Requests",
-            description="Requests a second that have ended, over all models.",
-            queries=(Query(per_second(router.REQUESTS), "requests"),),
-            unit="reqps",
-            links=(ROUTER_PAGE, RAY_SERVE),
-            width=4,
-            height=4,
+        _now(
+            "Requests",
+            "Requests a second that have ended, over all models.",
+            Query(per_second(router.REQUESTS), "requests", "reqps"),
+            ROUTER_PAGE,
         ),
-        Panel(
-            kind=Kind.STAT,
-            title="Failed",
-            description="Share of the answered requests that failed through no fault of the caller.",
-            queries=(
-                Query(
-                    f"({per_second(router.REQUESTS, outcome='failed')} or vector(0)) / "
-                    f"({per_second(router.REQUESTS, outcome=ANSWERED)} > 0)",
-                    "failed",
-                ),
-            ),
-            unit="percentunit",
-            links=(ROUTER_PAGE, RAY_SERVE),
-            thresholds=warn(0.001, 0.01),
-            width=4,
-            height=4,
+        _now(
+            "Failed",
+            "Share of the answered requests that failed through no fault of the caller.",
+            Query(_FAILED_OF_ALL, "failed", "percentunit"),
+            ROUTER_PAGE,
+            warn(0.001, 0.01),
         ),
-        Panel(
-            kind=Kind.STAT,
-            title="Replicas over budget",
-            description="Replicas, or ranks of groups, that take more memory than was planned for them.",
-            queries=(Query(total(replica.OVER_BUDGET), "replicas"),),
-            links=(MEMORY_PAGE, RAY_NODES),
-            thresholds=BAD_ABOVE_0,
-            width=4,
-            height=4,
+        _now(
+            "Replicas over budget",
+            "Replicas, or ranks of groups, that take more memory than was planned for them.",
+            Query(total(replica.OVER_BUDGET), "replicas"),
+            MEMORY_PAGE,
+            BAD_ABOVE_0,
+            RAY_NODES,
         ),
-        Panel(
-            kind=Kind.STAT,
-            title="Nodes",
-            description="Nodes of the cluster that report.",
-            queries=(Query(f"count({series(NODE_MEMORY)})", "nodes"),),
-            links=(SCALING_PAGE, RAY_NODES),
-            width=4,
-            height=4,
+        _now(
+            "Nodes",
+            "Nodes of the cluster that report.",
+            Query(f"count({series(NODE_MEMORY)})", "nodes"),
+            SCALING_PAGE,
+            ray=RAY_NODES,
         ),
     ),
 )

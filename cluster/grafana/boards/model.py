@@ -20,6 +20,7 @@ from cluster.grafana.layout import Annotation, Colour, Dashboard, Kind, Panel, Q
 from cluster.grafana.promql import buckets, coded, most, per_second, quantile, ratio, series, total
 from deployments.metrics import replica_rows as replica
 from deployments.metrics import router_rows as router
+from deployments.metrics.row import HistogramRow
 
 _REPLICA = (*VERSION, "replica")
 _SHARES = (0.5, 0.95, 0.99)
@@ -68,37 +69,32 @@ _TRAFFIC = Row(
     ),
 )
 
+
+def _times(title: str, description: str, metric: HistogramRow) -> Panel:
+    """How long half of them take, and nearly all."""
+    return Panel(
+        title=title,
+        description=description,
+        queries=tuple(Query(quantile(share, metric, **CHOSEN), f"p{share * 100:.0f}") for share in _SHARES),
+        unit="s",
+        links=_TO_ROUTER,
+    )
+
+
 _LATENCY = Row(
     "Latency",
     (
-        Panel(
-            title="Requests",
-            description="From a request's arrival at the router to the last byte of its answer.",
-            queries=tuple(
-                Query(quantile(share, router.REQUEST_DURATION, **CHOSEN), f"p{share * 100:.0f}")
-                for share in _SHARES
-            ),
-            unit="s",
-            links=_TO_ROUTER,
+        _times(
+            "Requests",
+            "From a request's arrival at the router to the last byte of its answer.",
+            router.REQUEST_DURATION,
         ),
-        Panel(
-            title="Time to first token",
-            description="From a generation's arrival to its first token, cold starts and queues included.",
-            queries=tuple(
-                Query(quantile(share, router.FIRST_TOKEN, **CHOSEN), f"p{share * 100:.0f}") for share in _SHARES
-            ),
-            unit="s",
-            links=_TO_ROUTER,
+        _times(
+            "Time to first token",
+            "From a generation's arrival to its first token, cold starts and queues included.",
+            router.FIRST_TOKEN,
         ),
-        Panel(
-            title="Time between tokens",
-            description="From one part of a generation's answer to the next.",
-            queries=tuple(
-                Query(quantile(share, router.INTER_TOKEN, **CHOSEN), f"p{share * 100:.0f}") for share in _SHARES
-            ),
-            unit="s",
-            links=_TO_ROUTER,
-        ),
+        _times("Time between tokens", "From one part of a generation's answer to the next.", router.INTER_TOKEN),
         Panel(
             kind=Kind.HEATMAP,
             title="Requests by latency",
@@ -108,14 +104,10 @@ _LATENCY = Row(
             links=_TO_ROUTER,
             width=16,
         ),
-        Panel(
-            title="Waited for a place",
-            description="How long requests waited in the router for a place at the version.",
-            queries=tuple(
-                Query(quantile(share, router.QUEUE_TIME, **CHOSEN), f"p{share * 100:.0f}") for share in _SHARES
-            ),
-            unit="s",
-            links=_TO_ROUTER,
+        _times(
+            "Waited for a place",
+            "How long requests waited in the router for a place at the version.",
+            router.QUEUE_TIME,
         ),
     ),
 )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cluster.grafana.layout import Colour, Link, Shown, Threshold, Variable
+from cluster.grafana.promql import per_second, ratio
 from deployments.metrics.router_rows import MODEL_STATUS, REQUESTS
 
 _KEEP = "${__url_time_range}&var-datasource=${datasource:raw}&${SessionName:queryparam}"
@@ -54,6 +57,15 @@ STATUS_SHOWN = {
 }
 ON_OFF = {0: Shown("no", Colour.GREEN), 1: Shown("yes", Colour.RED)}
 UP_DOWN = {0: Shown("down", Colour.RED), 1: Shown("up", Colour.GREEN)}
+
+
+ANSWERED = "ok|failed"
+
+
+def failed_share(by: Sequence[str], **labels: str) -> str:
+    """Of the answered requests those that failed through no fault of the caller; 0 where none did."""
+    answered = per_second(REQUESTS, by, outcome=ANSWERED, **labels)
+    return ratio(f"{per_second(REQUESTS, by, outcome='failed', **labels)} or {answered} * 0", answered)
 
 
 def warn(yellow: float, red: float) -> tuple[Threshold, ...]:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from cluster.grafana.boards.parts import MODEL, NAMED, OF_MODEL, RAY_SERVE, ROUTER_PAGE, VERSION, warn
+from cluster.grafana.boards.parts import (
+    MODEL,
+    NAMED,
+    OF_MODEL,
+    RAY_SERVE,
+    ROUTER_PAGE,
+    VERSION,
+    failed_share,
+    warn,
+)
 from cluster.grafana.layout import Annotation, Colour, Dashboard, Kind, Panel, Query, Row, Shown
-from cluster.grafana.promql import coded, most, per_second, quantile, ratio, series
+from cluster.grafana.promql import coded, most, per_second, quantile, series
 from deployments.metrics import router_rows as router
 
 _ROLLOUT = ("route", "old", "new")
@@ -12,7 +21,6 @@ _ROLLOUT_NAMED = "{{route}}: {{old}} to {{new}}"
 _TO_ROUTER = (ROUTER_PAGE, RAY_SERVE)
 _CHOSEN = {"model": "$model"}
 _NEEDS = "a rollout"
-_ANSWERED = per_second(router.REQUESTS, VERSION, outcome="ok|failed", **_CHOSEN)
 _CODES = {"running": 5, "paused": 4, "done": 3, "aborted": 2, "rolled_back": 1}
 _SHOWN = {
     5: Shown("running", Colour.BLUE),
@@ -70,15 +78,7 @@ _COMPARED = Row(
         Panel(
             title="Failed",
             description="Share of the answered requests that failed, of each version.",
-            queries=(
-                Query(
-                    ratio(
-                        f"{per_second(router.REQUESTS, VERSION, outcome='failed', **_CHOSEN)} or {_ANSWERED} * 0",
-                        _ANSWERED,
-                    ),
-                    NAMED,
-                ),
-            ),
+            queries=(Query(failed_share(VERSION, **_CHOSEN), NAMED),),
             unit="percentunit",
             links=OF_MODEL,
             thresholds=warn(0.001, 0.01),

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from ray.dashboard.modules.metrics.grafana_dashboard_factory import generate_data_grafana_dashboard
 
 from cluster.grafana.boards.all import BOARDS
 from cluster.grafana.layout import MAX_UID_LENGTH, Dashboard, Kind, Panel
@@ -128,6 +129,13 @@ LEFT_OUT = {
     "stowage_pool_planned_weights_bytes",
     "stowage_pool_measured_weights_bytes",
 }
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Ray leaves a file open
+def test_rays_second_tab_can_be_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As docs/dashboards.md says, by what Ray's dashboard itself makes of the variable."""
+    monkeypatch.setenv("RAY_GRAFANA_DATA_DASHBOARD_UID", "stowage-fleet")
+    assert generate_data_grafana_dashboard()[1] == "stowage-fleet"
 
 
 def test_promtool_reads_every_expression() -> None:
