@@ -150,9 +150,8 @@ def _connect(url: str, token: str, ca: Path | None) -> Grafana:
 
 
 def _missing(error: ImportError) -> ConfigError:
-    return ConfigError(
-        f"dashboards need {error.name}, which is not installed", remedy="install the extra `grafana`"
-    )
+    package = (error.name or "").partition(".")[0]
+    return ConfigError(f"dashboards need {package}, which is not installed", remedy="install the extra `grafana`")
 
 
 def _show(wanted: Push, *, as_json: bool) -> None:

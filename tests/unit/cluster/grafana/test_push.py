@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -301,3 +302,19 @@ def test_files_are_written_for_a_grafana_that_reads_them(stowage: Stowage, tmp_p
     folder = tmp_path / "json"
     assert stowage("dashboards", "render", folder).code == 0
     assert sorted(path.stem for path in folder.iterdir()) == sorted(UIDS)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "package"), [("sdk", "grafana_foundation_sdk.builders"), ("client", "grafana_api.grafana_api")]
+)
+def test_without_the_extra_its_name_is_told(
+    push: Run, monkeypatch: pytest.MonkeyPatch, adapter: str, package: str
+) -> None:
+    monkeypatch.delitem(sys.modules, f"cluster.grafana.{adapter}", raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    outcome = push()
+    assert outcome.code == 1
+    assert (
+        f"dashboards need {package.partition('.')[0]}, which is not installed (install the extra `grafana`)"
+        in outcome.err
+    )
