@@ -17,15 +17,14 @@ from cluster.grafana.boards.parts import (
 )
 from cluster.grafana.boards.ray_metrics import (
     ACTIVE_NODES,
-    AUTOSCALED_REQUESTS,
-    DESIRED_REPLICAS,
     FAILED_NODES,
     HEALTHY_REPLICAS,
     PENDING_NODES,
     TARGET_REPLICAS,
 )
-from cluster.grafana.layout import Dashboard, Panel, Query, Row
-from cluster.grafana.promql import most, per_second, quantile, ratio, series, total
+from cluster.grafana.layout import Colour, Dashboard, Kind, Panel, Query, Row, Shown
+from cluster.grafana.promql import coded, most, per_second, quantile, ratio, risen, series, total
+from deployments.metrics import controller_rows as controller
 from deployments.metrics import replica_rows as replica
 from deployments.metrics import router_rows as router
 
@@ -33,6 +32,20 @@ from deployments.metrics import router_rows as router
 _APPLICATION = {"application": "($model)@($version)"}
 _OF_APPLICATION = (FLEET_PAGE, RAY_APPLICATION)
 _OF_NODES = (MEMORY_PAGE, RAY_NODES)
+_NEEDS = "a model whose replicas are autoscaled"
+
+_CAUSE_SHOWN = {
+    9: Shown("load", Colour.GREEN),
+    8: Shown("schedule", Colour.GREEN),
+    7: Shown("min_replicas", Colour.BLUE),
+    6: Shown("idle", Colour.BLUE),
+    5: Shown("not idle yet", Colour.BLUE),
+    4: Shown("stabilisation", Colour.YELLOW),
+    3: Shown("max_step", Colour.YELLOW),
+    2: Shown("max_replicas", Colour.RED),
+    1: Shown("no reports", Colour.GREY),
+}
+_CAUSE_CODES = {shown.text: code for code, shown in _CAUSE_SHOWN.items()}
 
 _REPLICAS = Row(
     "Replicas",
@@ -49,18 +62,38 @@ _REPLICAS = Row(
         ),
         Panel(
             title="Wish",
-            description="How many replicas the policy asks for, before its bounds. Above the most allowed: "
-            "`max_replicas` is too small.",
-            queries=(Query(most(DESIRED_REPLICAS, ("application",), **_APPLICATION), "{{application}}"),),
+            description="How many replicas the load alone asks for, before bounds and brakes.",
+            queries=(Query(most(controller.SCALING_WISH, ("application",), **_APPLICATION), "{{application}}"),),
             links=_OF_APPLICATION,
-            needs="a model whose replicas are autoscaled",
+            needs=_NEEDS,
         ),
         Panel(
-            title="Requests that the autoscaler sees",
-            description="Running and queued requests of the application, which Serve hands to its policy.",
-            queries=(Query(most(AUTOSCALED_REQUESTS, ("application",), **_APPLICATION), "{{application}}"),),
+            title="Changes",
+            description="Changes of the number of replicas in an hour, by what bound it then.",
+            queries=(
+                Query(
+                    risen(controller.SCALING_CHANGES, "1h", ("application", "cause"), **_APPLICATION),
+                    "{{application}} {{cause}}",
+                ),
+            ),
             links=_OF_APPLICATION,
-            needs="a model whose replicas are autoscaled",
+            needs="a change of the number of replicas",
+        ),
+        Panel(
+            kind=Kind.STATES,
+            title="Bound by",
+            description="Why there are as many replicas as there are, of each version that scales by its load.",
+            queries=(
+                Query(
+                    coded(controller.SCALING_CAUSE, ("application",), "cause", _CAUSE_CODES, **_APPLICATION),
+                    "{{application}}",
+                ),
+            ),
+            links=_OF_APPLICATION,
+            states=_CAUSE_SHOWN,
+            width=24,
+            height=6,
+            needs=_NEEDS,
         ),
     ),
 )
@@ -134,6 +167,16 @@ _STARTS = Row(
             needs="a version that sleeps",
         ),
         Panel(
+            title="Looked ahead",
+            description="How far ahead the autoscaler looks: what three of four of the last starts took at most.",
+            queries=(
+                Query(most(controller.SCALING_COLD_START, ("application",), **_APPLICATION), "{{application}}"),
+            ),
+            unit="s",
+            links=_OF_APPLICATION,
+            needs=_NEEDS,
+        ),
+        Panel(
             title="Start by phase",
             description="How long the last starts of each version have taken: files, turn on the GPU, weights and "
             "warm-up.",
@@ -146,6 +189,7 @@ _STARTS = Row(
             unit="s",
             links=OF_MODEL,
             stacked=True,
+            width=24,
         ),
     ),
 )

@@ -252,12 +252,12 @@ _APPLICATION = f'{_SESSION},application="smol@1",deployment="Model"'
 SCALING = (
     Case(
         "StowageAtMostReplicasWithQueue",
-        gauge("ray_serve_autoscaling_desired_replicas", _APPLICATION, "5x30")
-        | gauge("ray_serve_autoscaling_target_replicas", _APPLICATION, "3x30")
+        gauge("ray_stowage_scaling_wish", f'{_SESSION},application="smol@1"', "5x30")
+        | gauge("ray_stowage_scaling_cause", f'{_SESSION},application="smol@1",cause="max_replicas"', "1x30")
         | gauge("ray_stowage_router_requests_waiting", _VERSION, "0x5 7x25"),
         8,
         14,
-        "The autoscaler would run 5 replicas of smol@1 and may not",
+        "The load asks for 5 replicas of smol@1 beyond its most",
     ),
     Case(
         "StowageReplicasMissing",
