@@ -16,7 +16,7 @@ from deployments.bundles import choose_bundles
 from deployments.exposure import check_exposure, closed_without_keys
 from deployments.importing import ensure_imported
 from deployments.live import listening, live_application
-from deployments.live_nodes import free_nodes, live_nodes
+from deployments.live_nodes import free_nodes, live_nodes, planned_nodes
 from deployments.options import model_options, router_options
 from deployments.placing import check_places
 from deployments.planning import check_model_fits, plan_model
@@ -51,11 +51,11 @@ def build_model(args: ModelArgs) -> Application:
     from deployments.model import Model  # noqa: PLC0415  as above
 
     stored = ensure_imported(args)
-    nodes = live_nodes()
+    nodes = planned_nodes()
     overheads = store_overheads(args.store)
     plan = plan_model(args, stored.manifest, nodes, overheads)
     check_model_fits(args, stored.manifest, plan, nodes, overheads)
-    check_places(args, plan, nodes)
+    check_places(args, plan, live_nodes())
     _check_compute_share(args, plan)
     logger.info("%s is planned at %s of %s.", args.id, format_bytes(plan.budget_bytes), plan.device.name)
     bundles = choose_bundles(args, plan, plan.group, nodes) if plan.group else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TypedDict
 
@@ -9,6 +10,7 @@ import ray
 from ray._private.state import available_resources_per_node
 
 from deployments.routing.shortage import FreeNode
+from models.coming_nodes import GROUPS_VARIABLE, coming_nodes
 from models.errors import ConfigError
 from models.hardware import Device, Node
 from models.nodes import NODE_LABEL, RayNode, gpu_of, read_nodes
@@ -30,6 +32,12 @@ def live_nodes() -> tuple[Node, ...]:
     Which versions' weights lie on which node is not known to Ray: ``stored`` is empty.
     """
     return read_nodes([_ray_node(record) for record in _alive()])
+
+
+def planned_nodes() -> tuple[Node, ...]:
+    """The nodes that plans are made for: those alive, and those that may be added. ConfigError as for either."""
+    live = live_nodes()
+    return (*live, *coming_nodes(os.environ.get(GROUPS_VARIABLE), live))
 
 
 def free_nodes() -> tuple[FreeNode, ...]:

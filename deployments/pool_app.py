@@ -12,7 +12,7 @@ from ray.serve import Application
 from ray.serve.config import RequestRouterConfig
 
 from deployments.importing import ensure_imported
-from deployments.live_nodes import live_nodes
+from deployments.live_nodes import planned_nodes
 from deployments.options import pool_options
 from deployments.planning import plan_model
 from deployments.pool.warm_up import plan_warm_up
@@ -39,7 +39,7 @@ def build_pool(args: PoolArgs) -> Application:
 
     models = args.model_args()
     manifests = [ensure_imported(model).manifest for model in models]
-    nodes = live_nodes()
+    nodes = planned_nodes()
     overheads = store_overheads(args.store)
     known = zip(models, manifests, strict=True)
     plans = [plan_model(model, manifest, nodes, overheads) for model, manifest in known]

@@ -11,7 +11,7 @@ from cluster.provision.choices import CHOICES, merged
 from cluster.provision.document import Fields, Part, document
 from cluster.provision.environment import node_environment
 from cluster.provision.machines import Machine, groups_of, machines_of
-from cluster.provision.resources import ray_resources
+from cluster.provision.resources import node_group, ray_resources
 from cluster.provision.sections import CloudSection
 from cluster.provision.spec import ClusterSpec, Group
 from cluster.provision.start_commands import (
@@ -22,6 +22,7 @@ from cluster.provision.start_commands import (
     version_check,
     worker_commands,
 )
+from models.coming_nodes import GROUPS_VARIABLE, dump_groups
 
 BOOTSTRAP_CONFIG = "--autoscaling-config=~/ray_bootstrap_config.yaml"
 _TOKEN_FOLDER = "~/.ray"  # noqa: S105 - where Ray looks for its token
@@ -62,7 +63,7 @@ def cloud_file(spec: ClusterSpec, section: CloudSection, cloud: Cloud) -> str:
     parts = [
         sizes(spec),
         Part(_PROVIDER_COMMENT, {"provider": provider, "auth": dict(cloud.auth)}),
-        docker(spec, spec.image.reference(gpu=False), node_environment(spec, cloud.environment)),
+        docker(spec, spec.image.reference(gpu=False), _environment(spec, section, cloud)),
         Part(
             _TYPES_COMMENT, {"head_node_type": "head", "available_node_types": _node_types(spec, section, cloud)}
         ),
@@ -81,6 +82,11 @@ def cloud_file(spec: ClusterSpec, section: CloudSection, cloud: Cloud) -> str:
         Part("Ray does not read this.", {"metadata": {"store": section.store}}),
     ]
     return document(header(spec, cloud.name, cloud.title), parts)
+
+
+def _environment(spec: ClusterSpec, section: CloudSection, cloud: Cloud) -> dict[str, str]:
+    groups = dump_groups([node_group(group) for group in groups_of(spec, section)])
+    return node_environment(spec, {**cloud.environment, GROUPS_VARIABLE: groups})
 
 
 def sizes(spec: ClusterSpec, max_workers: int | None = None) -> Part:

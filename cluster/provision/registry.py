@@ -19,6 +19,7 @@ class ProviderName(StrEnum):
     GCP = "gcp"
     AZURE = "azure"
     ONPREM = "onprem"
+    KUBERAY = "kuberay"
 
 
 def renderer(provider: ProviderName) -> Renderer:

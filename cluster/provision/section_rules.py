@@ -49,7 +49,7 @@ def broken_section_rules(spec: ClusterSpec) -> Iterator[Complaint]:
     if isinstance(spec.onprem, OnPremSection):
         yield from _hosts(spec, spec.onprem)
     if isinstance(spec.kuberay, KubeRaySection):
-        yield from _unknown_groups(spec, ("kuberay", "node_selectors"), spec.kuberay.node_selectors)
+        yield from _kuberay(spec, spec.kuberay)
 
 
 def _unknown_groups(spec: ClusterSpec, path: YamlPath, named: Iterable[str]) -> Iterator[Complaint]:
@@ -128,3 +128,13 @@ def _hosts(spec: ClusterSpec, section: OnPremSection) -> Iterator[Complaint]:
                 f"{count} machines are of group {name}, which has max_nodes {known[name].max_nodes}: raise it"
             )
             yield Complaint(("onprem", "workers"), message)
+
+
+def _kuberay(spec: ClusterSpec, section: KubeRaySection) -> Iterator[Complaint]:
+    yield from _unknown_groups(spec, ("kuberay", "node_selectors"), section.node_selectors)
+    spot = [
+        group.name for group in spec.groups if "spot" in group.markets and group.name in section.node_selectors
+    ]
+    if spot and not section.spot:
+        message = f"{', '.join(spot)} may have spot nodes: say by which labels they are known there"
+        yield Complaint(("kuberay", "spot"), message)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, ByteSize, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from models.manifest import Frozen
 from models.object_store import BUCKET_SCHEMES
@@ -161,17 +161,16 @@ class OnPremSection(Frozen):
 
 
 class KubeRaySection(Frozen):
-    """Kubernetes with the KubeRay operator.
+    """Kubernetes with the KubeRay operator: what ``cluster/kuberay/`` does not say by itself.
 
-    ``service_account`` carries the role that may read the store. ``node_selectors``: by group the labels of the
-    Kubernetes nodes that its pods are for; a group that is not named has no pods there. ``spot_tolerations``: keys
-    of taints on spot nodes. ``redis_storage``: of the volume on which Redis keeps Ray's control store.
+    ``node_selectors``: by group the labels of the Kubernetes nodes that its pods are for; a group that is not
+    named has no pods there. ``spot``: the labels that spot nodes have there, and their taints, if they have any.
+    ``drain_seconds``: how long a pod that is to end may take to hand its replicas on. ``old_cluster_seconds``:
+    how long the old cluster of an upgrade goes on with what it has begun.
     """
 
-    namespace: GroupName = "stowage"
-    store: StoreUrl
-    service_account: GroupName
-    node_selectors: Mapping[GroupName, Mapping[str, str]]
-    spot_tolerations: tuple[str, ...] = ()
-    redis_storage: Annotated[ByteSize, Field(gt=0)]
+    node_selectors: Annotated[Mapping[GroupName, Mapping[str, str]], Field(min_length=1)]
+    spot: Mapping[str, str] = {}
+    drain_seconds: Annotated[int, Field(ge=0)] = 120
+    old_cluster_seconds: Annotated[int, Field(ge=0)] = 600
     image_pull_policy: Literal["IfNotPresent", "Always"] = "IfNotPresent"

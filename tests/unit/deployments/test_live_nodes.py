@@ -4,8 +4,9 @@ import pytest
 import ray
 
 from deployments import live_nodes as module
-from deployments.live_nodes import free_nodes, live_nodes
+from deployments.live_nodes import free_nodes, live_nodes, planned_nodes
 from deployments.routing.shortage import FreeNode
+from models.coming_nodes import GROUPS_VARIABLE, NodeGroup, dump_groups
 from models.devices import device_named
 
 
@@ -32,6 +33,16 @@ def test_the_nodes_that_are_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (cpu.name, cpu.num_cpus, cpu.memory_bytes, cpu.gpu) == ("aa", 1.0, 4_000_000_000, None)
     assert (gpu.name, gpu.gpu, gpu.num_devices) == ("bb", device_named("h200-141gb"), 2)
     assert gpu.stored == frozenset()
+
+
+def test_plans_count_on_the_nodes_that_may_be_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = NodeGroup(name="l4", max_nodes=2, num_cpus=8, memory_bytes=8, device="l4-24gb", num_devices=1)
+    monkeypatch.setattr(ray, "nodes", lambda: [record("aa", {"CPU": 0.0, "memory": 4e9})])
+    assert planned_nodes() == live_nodes()
+    monkeypatch.setenv(GROUPS_VARIABLE, dump_groups([group]))
+    head, *coming = planned_nodes()
+    assert (head,) == live_nodes()
+    assert [node.gpu for node in coming] == [device_named("l4-24gb")] * 2
 
 
 def test_what_the_nodes_that_are_alive_have_free(monkeypatch: pytest.MonkeyPatch) -> None:
