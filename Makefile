@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 CONFIG ?= serve_config.yaml
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+# A file of unit tests shares nothing with another one, and has most of a core: two at a time.
+UNIT_TESTS := $(BIN)/python -m pytest tests/unit --numprocesses 2 --dist loadfile
+
 VLLM := .venv-vllm
 INSTALL_VLLM := $(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
 
@@ -19,10 +22,11 @@ serve: $(VENV)/.installed  ## Serve the models of serve_config.yaml until Ctrl-C
 	@$(BIN)/stowage serve $(CONFIG)
 
 test: $(VENV)/.installed-dev $(VLLM)/.installed  ## Run all tests that need no GPU
-	$(BIN)/python -m pytest
+	$(UNIT_TESTS)
+	$(BIN)/python -m pytest tests/integration tests/gpu
 
 unit: $(VENV)/.installed-dev  ## Run the tests that need no Ray
-	$(BIN)/python -m pytest tests/unit
+	$(UNIT_TESTS)
 
 lint: $(VENV)/.installed-dev  ## Check style and complexity
 	$(BIN)/ruff check .

@@ -46,6 +46,9 @@ def test_the_whole_text_identifies() -> None:
         KEY.digest,
         "0" * 64,
     ],
+    ids=str.split(
+        "nothing scheme letters surrogate cut longer lower of-another of-nobody another-secret digest zeros"
+    ),
 )
 def test_everything_else_is_refused_in_the_same_words(presented: str) -> None:
     assert refusal(KEY, presented) == "invalid API key"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing, closing
 from dataclasses import replace
 from pathlib import Path
@@ -62,8 +62,8 @@ web.run_app(app, path=socket, print=None)
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[VllmEngine]:
-    """One that sleeps at once when it has nothing to do."""
+async def engine(tmp_path: Path) -> AsyncIterator[VllmEngine]:
+    """One that sleeps at once when it has nothing to do. It is closed in the loop in which it gives orders."""
     tiny = write_tiny_llama(tmp_path)
     python = tmp_path / "python"
     python.write_text(f"#!{sys.executable}\n{SERVER}", encoding="utf-8")
