@@ -24,28 +24,33 @@ def substituted(expr: str, chosen: Mapping[str, str] = EVERYTHING) -> str:
     return re.sub(r"\$(\w+)", lambda found: chosen.get(found[1], _ANYTHING), expr)
 
 
-def expressions(boards: Iterable[Dashboard]) -> dict[str, str]:
-    """Of panels and annotations, by where they stand."""
+def expressions(boards: Iterable[Dashboard], *, marks: bool = True) -> dict[str, str]:
+    """Of panels, and of annotations with ``marks``, by where they stand."""
     found = {}
     for board in boards:
         for panel in board.panels():
             for query in panel.queries:
                 found[f"{board.uid} {panel.title} {query.legend}"] = substituted(query.expr)
-        for mark in board.annotations:
+        for mark in board.annotations if marks else ():
             found[f"{board.uid} {mark.name}"] = substituted(mark.expr)
     return found
 
 
+def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs it; skips the test where it is not installed."""
+    program = shutil.which("promtool")
+    if program is None:
+        pytest.skip("promtool is not installed: apt-get install prometheus")
+    return subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+
+
 def check_expressions(wanted: Mapping[str, str]) -> None:
     """As recording rules, which promtool parses and type-checks; AssertionError with what it says."""
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed: apt-get install prometheus")
     rules = [
         {"record": f"checked:expression_{number}", "expr": expr} for number, expr in enumerate(wanted.values())
     ]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rules.yml"
         file.write_text(yaml.safe_dump({"groups": [{"name": "checked", "rules": rules}]}))
-        ran = subprocess.run([promtool, "check", "rules", file], capture_output=True, text=True, check=False)
+        ran = promtool("check", "rules", str(file))
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from cluster.grafana.promql import Foreign
 from deployments.metrics.row import HistogramRow
 from deployments.metrics.table import ROWS
 from tests.markdown import anchors
+from tests.unit.cluster.grafana.expressions import promtool
 from tests.unit.cluster.monitoring.alert_cases import CASES, Case
 
 RULES = Path("cluster/monitoring/rules")
@@ -31,22 +31,15 @@ ALERTS = [rule for group in groups() for rule in group["rules"] if "alert" in ru
 each_alert = pytest.mark.parametrize("alert", ALERTS, ids=[alert["alert"] for alert in ALERTS])
 
 
-def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    program = shutil.which("promtool")
-    if program is None:
-        pytest.skip("promtool is not installed: apt-get install prometheus")
-    return subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
-
-
 def run_cases(folder: Path, cases: list[dict[str, Any]]) -> subprocess.CompletedProcess[str]:
     file = folder / "cases.yml"
     rules = [str(each.resolve()) for each in FILES]
     file.write_text(yaml.safe_dump({"rule_files": rules, "evaluation_interval": "1m", "tests": cases}))
-    return promtool("test", "rules", file)
+    return promtool("test", "rules", str(file))
 
 
 def test_promtool_reads_the_rules() -> None:
-    ran = promtool("check", "rules", *FILES)
+    ran = promtool("check", "rules", *map(str, FILES))
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
