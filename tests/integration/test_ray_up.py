@@ -5,7 +5,6 @@ There is no machine to log into: ssh, rsync, docker and ray on PATH stand for th
 
 from __future__ import annotations
 
-import logging
 import os
 import subprocess
 import sys
@@ -13,17 +12,19 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import pytest
 import yaml
-from moto.server import ThreadedMotoServer
 from ray.autoscaler._private.aws.utils import client_cache, resource_cache
+from ray.autoscaler._private.providers import _get_node_provider
+from ray.autoscaler.v2.instance_manager.config import FileConfigReader
 
 from cluster.config.environment import SERVE_DEFAULTS
+from tests.autoscaler import Autoscaler, Demand
 from tests.integration import ssh_machine
-from tests.integration.autoscaler import Autoscaler, Demand
+from tests.moto_server import moto_server
 from tests.unit.cluster.provision.specs import committed, written
 from tests.unit.source_tree import ROOT
 
@@ -72,12 +73,8 @@ class Operator:
 
 @pytest.fixture
 def endpoint() -> Iterator[str]:
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto_server() as address:
+        yield address
 
 
 @pytest.fixture
@@ -172,7 +169,11 @@ def _grow(operator: Operator, head: Any) -> None:
     """By what the file wants at any time, and one replica on an L4."""
     config_file = ssh_machine.container(operator.machines, head.public_ip_address) / "ray_bootstrap_config.yaml"
     assert TOKEN not in config_file.read_text()
-    autoscaler = Autoscaler(config_file, head.id, head.private_ip_address)
+    config = cast("Any", FileConfigReader)(
+        str(config_file), skip_content_hash=False
+    ).get_cached_autoscaling_config()
+    provider = _get_node_provider(config.get_provider_config(), config.get_config("cluster_name"))
+    autoscaler = Autoscaler(config, provider, head.id, head.private_ip_address)
     wanted, deadline = committed().group("cpu").min_nodes + 1, time.monotonic() + PATIENCE_S
     ready: list[Any] = []
     while len(ready) < wanted:

@@ -1,24 +1,19 @@
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
+from tests.moto_server import moto_server
+
 
 @pytest.fixture(scope="session")
 def s3_address() -> Iterator[str]:
     """A real S3 server on a loopback port."""
-    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - slow to import, and few tests need it
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto_server() as address:
+        yield address
 
 
 @pytest.fixture

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from queue import Queue
 from typing import Any, cast
 
-from ray.autoscaler._private.providers import _get_node_provider
-from ray.autoscaler.v2.instance_manager.config import FileConfigReader
+from ray.autoscaler.node_provider import NodeProvider
+from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
 from ray.autoscaler.v2.instance_manager.instance_manager import InstanceManager
 from ray.autoscaler.v2.instance_manager.instance_storage import InstanceStorage
 from ray.autoscaler.v2.instance_manager.node_provider import NodeProviderAdapter
@@ -25,22 +24,26 @@ Demand = tuple[Mapping[str, float], Mapping[str, str]]
 
 
 class Autoscaler:
-    """Of the cluster whose configuration `ray up` has put onto the head."""
+    """Starts nodes of ``config`` at ``provider``; with ``head_ip`` it also starts Ray on them."""
 
-    def __init__(self, config_file: Path, head_id: str, head_ip: str) -> None:
-        read, keep = cast("Any", FileConfigReader), cast("Any", InMemoryStorage)
-        self._reader = read(str(config_file), skip_content_hash=False)
-        config = self._reader.get_cached_autoscaling_config()
-        provider = _get_node_provider(config.get_provider_config(), config.get_config("cluster_name"))
-        self._cloud = NodeProviderAdapter(provider, self._reader)
-        self._monitor = CloudResourceMonitor()
-        storage = InstanceStorage("session", keep())
+    def __init__(
+        self, config: AutoscalingConfig, provider: NodeProvider, head_id: str, head_ip: str | None = None
+    ) -> None:
+        self._config, self._head_id, self._version = config, head_id, 0
+        self._cloud = NodeProviderAdapter(provider, cast("Any", self))
+        self.monitor = CloudResourceMonitor()
         self.install_errors: Queue[Any] = Queue()
-        installer = ThreadedRayInstaller(head_ip, storage, RayInstaller(provider, config), self.install_errors)
-        self._instances = InstanceManager(storage, [CloudInstanceUpdater(self._cloud), installer, self._monitor])
+        storage = InstanceStorage("session", cast("Any", InMemoryStorage)())
+        subscribers: list[Any] = [CloudInstanceUpdater(self._cloud), self.monitor]
+        if head_ip is not None:
+            installer = RayInstaller(provider, config)
+            subscribers.append(ThreadedRayInstaller(head_ip, storage, installer, self.install_errors))
+        self._instances = InstanceManager(storage, subscribers)
         self._scheduler = ResourceDemandScheduler()
-        self._head_id = head_id
-        self._version = 0
+
+    def get_cached_autoscaling_config(self) -> AutoscalingConfig:
+        """As Ray's readers of files."""
+        return self._config
 
     def reconcile(self, demands: Sequence[Demand]) -> None:
         """One round; ``demands`` are resources and labels of replicas that wait for a node."""
@@ -49,16 +52,17 @@ class Autoscaler:
             instance_manager=self._instances,
             scheduler=self._scheduler,
             cloud_provider=self._cloud,
-            cloud_resource_monitor=self._monitor,
+            cloud_resource_monitor=self.monitor,
             ray_cluster_resource_state=self._state(demands),
             non_terminated_cloud_instances=self._cloud.get_non_terminated(),
             cloud_provider_errors=self._cloud.poll_errors(),
             ray_install_errors=[],
             ray_stop_errors=[],
-            autoscaling_config=self._reader.get_cached_autoscaling_config(),
+            autoscaling_config=self._config,
         )
 
     def _state(self, demands: Sequence[Demand]) -> Any:
+        """The head alone has registered."""
         head = autoscaler_pb2.NodeState(
             node_id=b"h" * 28,
             instance_id=self._head_id,
