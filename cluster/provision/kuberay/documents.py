@@ -19,6 +19,7 @@ from cluster.provision.kuberay.pods import (
     head_params,
     head_pod,
     reference,
+    scratch_mounts,
     worker_pod,
 )
 from cluster.provision.resources import node_group
@@ -101,6 +102,7 @@ def _autoscaler(spec: ClusterSpec, section: KubeRaySection) -> Object:
         "imagePullPolicy": section.image_pull_policy,
         "resources": {"requests": dict(_AUTOSCALER_AMOUNTS), "limits": dict(_AUTOSCALER_AMOUNTS)},
         "securityContext": dict(SECURITY),
+        "volumeMounts": scratch_mounts(spec),
     }
 
 

@@ -108,6 +108,12 @@ def group_params(spec: ClusterSpec, group: Group) -> dict[str, str]:
     return {"memory": str(ray_resources(group)["memory"]), **_object_params(spec, _object_bytes(group))}
 
 
+def scratch_mounts(spec: ClusterSpec) -> list[Object]:
+    """Where programs write that need not say so; the image itself is read-only."""
+    folders = {"scratch": "/tmp", "home": spec.image.home}  # noqa: S108
+    return [{"name": name, "mountPath": folder} for name, folder in folders.items()]
+
+
 def drain_command(seconds: int) -> str:
     """Let Serve start the node's replicas elsewhere; then Ray ends here, and the container with it.
 
@@ -153,8 +159,7 @@ def _container(spec: ClusterSpec, section: KubeRaySection, node: _Node) -> Objec
         "securityContext": dict(SECURITY),
         "volumeMounts": [
             {"name": "shared-memory", "mountPath": "/dev/shm"},  # noqa: S108
-            {"name": "scratch", "mountPath": "/tmp"},  # noqa: S108
-            {"name": "home", "mountPath": spec.image.home},
+            *scratch_mounts(spec),
             {"name": "data", "mountPath": DATA_FOLDER},
             {"name": "tls", "mountPath": TLS_FOLDER, "readOnly": True},
         ],

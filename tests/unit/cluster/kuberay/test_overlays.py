@@ -91,6 +91,9 @@ def test_pods_may_do_no_more_than_they_need(folder: str) -> None:
             assert container["resources"]["requests"]["memory"] == container["resources"]["limits"]["memory"]
     autoscaler = one(folder, "RayService")["spec"]["rayClusterConfig"]["autoscalerOptions"]
     assert not autoscaler["securityContext"]["allowPrivilegeEscalation"]
+    (head, *_) = containers(folder)
+    assert all(mount in head["volumeMounts"] for mount in autoscaler["volumeMounts"])
+    assert {mount["name"] for mount in autoscaler["volumeMounts"]} == {"scratch", "home"}
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
