@@ -6,8 +6,6 @@ from collections.abc import Mapping
 
 from cluster.config.environment import SERVE_DEFAULTS
 
-__all__ = ["SERVE_DEFAULTS", "serve_environment"]
-
 
 def serve_environment(own: Mapping[str, str], router: str = "router") -> dict[str, str]:
     """``own`` with the defaults for what it does not set; ``router`` is the name of the router's application.

@@ -26,6 +26,8 @@ Market = Literal["on-demand", "spot"]
 Bytes = Annotated[ByteSize, Field(gt=0)]
 Minutes = Annotated[float, Field(gt=0)]
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_LABEL = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?")
+_LABEL_NAME = re.compile(rf"([a-zA-Z0-9.-]{{1,253}}/)?{_LABEL.pattern}")
 _OWN_LABELS = (DEVICE_LABEL, GROUP_LABEL)
 
 
@@ -46,6 +48,9 @@ def _check_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
     wrong = [name for name in labels if name in _OWN_LABELS or name.startswith("ray.io/")]
     if wrong:
         raise ValueError(f"labels {', '.join(wrong)} are set from the group itself: leave them out")
+    for name, value in labels.items():
+        if not _LABEL_NAME.fullmatch(name) or not _LABEL.fullmatch(value):
+            raise ValueError(f"{name}={value} is no label of Ray: both are letters, digits, -, _ and ., up to 63")
     return labels
 
 

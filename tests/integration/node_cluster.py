@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from cluster.environment import SERVE_DEFAULTS
+from cluster.config.environment import SERVE_DEFAULTS
 from tests.integration.cluster import ROOT, free_port
 from tests.integration.commands import run_command
 from tests.integration.machine_provider import HEAD, HEAD_TAGS, HEAD_TYPE, MachineProvider

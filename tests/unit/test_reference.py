@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from cluster.environment import SERVE_DEFAULTS
+from cluster.config.environment import SERVE_DEFAULTS
 from deployments.api.app import build_app
 from deployments.api.http.errors import report
 from deployments.api.http.settings import ApiSettings

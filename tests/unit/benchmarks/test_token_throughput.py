@@ -3,8 +3,8 @@ from __future__ import annotations
 from benchmarks.chat_windows import Sample, prompts
 from benchmarks.settings import SETTINGS
 from benchmarks.token_throughput import CLIENTS, CONFIG, MODEL, NUM_PAGES, Plan, method, tables
+from cluster.config.environment import SERVE_DEFAULTS
 from cluster.config.serve_config import load_config
-from cluster.environment import SERVE_DEFAULTS
 
 
 def sample(target: str, tokens_per_s: float, digests: tuple[str, ...] = ("a",), *, clients: int = 1) -> Sample:

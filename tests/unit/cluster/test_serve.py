@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from cluster.child import ChildProcess, Patience, StopSignals
+from cluster.config.environment import SERVE_DEFAULTS
 from cluster.config.replicas import ReplicaRange
 from cluster.config.serve_config import DeployedModel, ServeConfig
 from cluster.config.serve_schema import HttpAddress
-from cluster.environment import SERVE_DEFAULTS, serve_environment
+from cluster.environment import serve_environment
 from cluster.first_call import first_call
 from cluster.live.readiness import POLL_ID
 from cluster.port import require_free_port

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cluster.environment import SERVE_DEFAULTS
+from cluster.config.environment import SERVE_DEFAULTS
 from cluster.nodes.node_files import read_nodes_file
 from cluster.planning.plan_report import PlanReport
 from cluster.provision.kuberay.pods import DATA_FOLDER, TLS_FOLDER

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cluster.environment import SERVE_DEFAULTS
+from cluster.config.environment import SERVE_DEFAULTS
 from cluster.provision.kuberay.documents import kuberay_documents
 from cluster.provision.registry import ProviderName, renderer
 from cluster.provision.spec_file import load_spec

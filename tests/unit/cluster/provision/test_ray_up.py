@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 import ray.autoscaler
+from ray._private.label_utils import validate_node_label_syntax
 from ray.autoscaler._private.providers import _get_node_provider_cls
 from ray.autoscaler._private.util import validate_config
 from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
@@ -62,6 +63,11 @@ def test_the_autoscaler_reads_it(provider: ProviderName, tmp_path: Path) -> None
         assert types["h100"].labels == committed().group("h100").node_labels
         assert config.get_docker_config("cpu")["image"].endswith("-cpu")
         assert config.get_docker_config("h100")["image"].endswith("-cuda")
+
+
+def test_ray_takes_the_labels() -> None:
+    for group in committed().groups:
+        validate_node_label_syntax({**group.node_labels, "example.com/rack": "b-7"})
 
 
 @each_cloud

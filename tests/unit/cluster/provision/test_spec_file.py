@@ -74,6 +74,8 @@ def test_an_image_by_tag_and_by_digest() -> None:
             "groups[1].labels: labels stowage.io/device are set",
         ),
         ({(*L4, "labels"): {"ray.io/node-id": "1"}}, "groups[1].labels: labels ray.io/node-id are set"),
+        ({(*L4, "labels"): {"rack": "b 7"}}, "groups[1].labels: rack=b 7 is no label of Ray: both are letters"),
+        ({(*L4, "labels"): {"a/b/c": "x"}}, "groups[1].labels: a/b/c=x is no label of Ray"),
         ({(*L4, "labels"): {"stowage.io/node": "a"}}, "groups[1].labels: stowage.io/node names one node, and l4"),
     ],
 )
