@@ -13,6 +13,7 @@ from cluster.audit import audit_commands
 from cluster.calibrate import calibrate
 from cluster.dashboards import dashboards_commands
 from cluster.diff import diff
+from cluster.explain import explain
 from cluster.keys import keys_commands
 from cluster.models_commands import models_commands
 from cluster.plan import plan
@@ -42,7 +43,7 @@ def build_cli() -> typer.Typer:
     cli.add_typer(rollout_commands(), name="rollout")
     cli.add_typer(dashboards_commands(), name="dashboards")
     cli.add_typer(cluster_commands(), name="cluster")
-    for command in (validate, plan, diff, serve, status, calibrate, usage):
+    for command in (validate, plan, diff, serve, status, explain, calibrate, usage):
         cli.command()(command)
     return cli
 

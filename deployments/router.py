@@ -16,7 +16,7 @@ from pydantic import JsonValue
 from ray import serve
 from starlette.applications import Starlette
 
-from deployments.api.app import build_app
+from deployments.api.app import Operators, build_app
 from deployments.api.http.settings import ApiSettings
 from deployments.args import RouterArgs
 from deployments.audit.location import audit_folder
@@ -41,6 +41,7 @@ from deployments.repository_serve import ServeCluster
 from deployments.routing.lane import LaneLimits
 from deployments.routing.policy import RouterPolicy
 from deployments.routing.table import Weights
+from deployments.scaling_accounts import ScalingAccounts
 from deployments.scaling_store import ScalingStore
 from deployments.state.database import Database
 from deployments.state.keyring import Keyring
@@ -110,7 +111,7 @@ class Router(GrpcService):
                 is_cancelled=True,
             ),
             self._books,
-            self._repository,
+            Operators(self._repository, ScalingAccounts(self._catalog, ScalingStore().read, time.time)),
         )
 
     def reconfigure(self, user_config: dict[str, JsonValue]) -> None:

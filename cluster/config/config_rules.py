@@ -13,6 +13,7 @@ from cluster.config.applications import DEPLOYMENTS, MODEL_BUILDER, ROUTER_BUILD
 from cluster.config.config_file import Complaint, YamlPath, child
 from cluster.config.plan_rules import device_complaints, placement_complaints
 from cluster.config.route_rules import dead_ends
+from cluster.config.scaling_rules import scaling_complaints
 from cluster.config.schema_check import nearest, schema_complaints
 from deployments.args import ModelArgs, RouterArgs
 from deployments.pool_args import PoolArgs
@@ -123,6 +124,7 @@ def _overrides(applications: Sequence[Application]) -> Iterator[Complaint]:
             yield Complaint(path, f"there is one {known}: write all that overrides it into one item")
         if app.builder == MODEL_BUILDER:
             yield from _model_override(override, path)
+            yield from scaling_complaints(app.model_args(), override, path)
         elif app.builder == POOL_BUILDER:
             yield from _pool_override(override, path)
 

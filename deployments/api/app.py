@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -38,20 +38,29 @@ from deployments.api.rerank import routes as rerank
 from deployments.dataplane.door import Door, OpenDoor
 from deployments.dataplane.operations import DataPlane
 from deployments.repository.service import Repository
+from deployments.scaling_accounts import ScalingAccounts
 
 _BUSIEST = frozenset({"/v1/chat/completions", "/v1/embeddings", "/v1/messages", "/v2/models/{model}/infer"})
 
 
+@dataclass(frozen=True, slots=True)
+class Operators:
+    """What answers them: ``repository`` changes what is deployed, ``accounts`` say why so many replicas run."""
+
+    repository: Repository
+    accounts: ScalingAccounts
+
+
 def build_app(
-    dataplane: DataPlane, settings: ApiSettings, door: Door | None = None, repository: Repository | None = None
+    dataplane: DataPlane, settings: ApiSettings, door: Door | None = None, operators: Operators | None = None
 ) -> Starlette:
     """An ASGI application that answers every HTTP protocol, probes, and what all of that is as OpenAPI.
 
-    ``door`` lets calls in and keeps the books; None: everybody comes in. ``repository`` changes what is
-    deployed; None: nobody does.
+    ``door`` lets calls in and keeps the books; None: everybody comes in. ``operators``: None: nobody changes what
+    is deployed.
     """
     door = door or OpenDoor()
-    sections = (*_sections(dataplane, settings, door), *(_operators_sections(repository) if repository else ()))
+    sections = (*_sections(dataplane, settings, door), *(_operators_sections(operators) if operators else ()))
     return Starlette(
         routes=[
             *_busiest_first(operation.route() for section in sections for operation in section.operations),
@@ -82,10 +91,11 @@ def _sections(dataplane: DataPlane, settings: ApiSettings, door: Door) -> tuple[
     )
 
 
-def _operators_sections(repository: Repository) -> tuple[Section, ...]:
+def _operators_sections(operators: Operators) -> tuple[Section, ...]:
+    repository = operators.repository
     return (
         Section("Model repository", OipError, oip_repository.operations(repository)),
-        Section("Administration", ErrorBody, admin.operations(repository)),
+        Section("Administration", ErrorBody, admin.operations(repository, operators.accounts)),
     )
 
 

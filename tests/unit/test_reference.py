@@ -98,7 +98,7 @@ def test_documented_sources_can_be_read() -> None:
 
 
 def test_every_path_is_documented() -> None:
-    app = build_app(FakeDataPlane(), ApiSettings(), repository=Rig().repository)
+    app = build_app(FakeDataPlane(), ApiSettings(), operators=Rig().operators)
     paths = {route.path.replace("/versions/{version}", "") for route in app.routes if isinstance(route, Route)}
     written = {span.partition(" ")[2] for row in table(API, "## Endpoints") for span in code_spans(row[0])}
     assert paths == written

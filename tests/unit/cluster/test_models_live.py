@@ -22,7 +22,7 @@ def rig() -> Rig:
 
 @pytest.fixture
 def url(rig: Rig) -> Iterator[str]:
-    with served(build_app(FakeDataPlane(), SETTINGS, repository=rig.repository)) as address:
+    with served(build_app(FakeDataPlane(), SETTINGS, operators=rig.operators)) as address:
         yield f"http://{address}/"
 
 

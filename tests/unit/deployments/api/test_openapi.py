@@ -24,7 +24,7 @@ from tests.unit.deployments.api.fake import FakeDataPlane
 from tests.unit.deployments.api.live import SETTINGS
 from tests.unit.deployments.repository.fake import Rig
 
-APP = build_app(FakeDataPlane(with_broken=False), SETTINGS, repository=Rig().repository)
+APP = build_app(FakeDataPlane(with_broken=False), SETTINGS, operators=Rig().operators)
 SCHEMA = schemathesis.openapi.from_asgi("/openapi.json", APP)
 MODELS = {"embeddings": "mini", "rerank": "mini", "score": "mini", "infer": "adder"}
 

@@ -9,11 +9,13 @@ from random import SystemRandom
 
 from pydantic import JsonValue
 
+from deployments.api.app import Operators
 from deployments.dataplane.catalog import Catalog
 from deployments.dataplane.traffic import Traffic
 from deployments.repository.orders import Change, Deployed, LoadOrder
 from deployments.repository.service import Repository
 from deployments.routing.run_time import RunTimeNote
+from deployments.scaling_accounts import ScalingAccounts
 from models.errors import DoesNotFitError, VersionNotFoundError
 from models.types import VersionId
 from tests.unit.deployments.live_models import Cluster, state
@@ -107,3 +109,6 @@ class Rig:
     def __post_init__(self) -> None:
         catalog = Catalog(self.cluster.live.fetch, 1.0)
         self.repository = Repository(self.cluster, catalog, self.traffic, self.chronicle, lambda: NOW)
+        self.decided: dict[str, tuple[bytes | None, bytes | None]] = {}
+        accounts = ScalingAccounts(catalog, lambda name: self.decided.get(name, (None, None)), lambda: NOW)
+        self.operators = Operators(self.repository, accounts)

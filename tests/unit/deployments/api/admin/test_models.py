@@ -35,7 +35,7 @@ def rig() -> Rig:
 
 @pytest.fixture
 def http(rig: Rig) -> Iterator[httpx.Client]:
-    app = build_app(FakeDataPlane(), SETTINGS, KeyedDoor(), rig.repository)
+    app = build_app(FakeDataPlane(), SETTINGS, KeyedDoor(), rig.operators)
     with served(app) as address, httpx.Client(base_url=f"http://{address}", timeout=20) as client:
         yield client
 

@@ -23,7 +23,7 @@ def rig() -> Rig:
 
 @pytest.fixture
 def address(rig: Rig) -> Iterator[str]:
-    with served(build_app(FakeDataPlane(), SETTINGS, repository=rig.repository)) as address:
+    with served(build_app(FakeDataPlane(), SETTINGS, operators=rig.operators)) as address:
         yield address
 
 
