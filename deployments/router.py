@@ -36,12 +36,12 @@ from deployments.limits.allowance import Allowance
 from deployments.live import fetch_picture
 from deployments.metrics.calls import CallMetrics
 from deployments.metrics.router import RouterMetrics, RouterView
+from deployments.repository.accounts import ScalingAccounts
 from deployments.repository.service import Repository
 from deployments.repository_serve import ServeCluster
 from deployments.routing.lane import LaneLimits
 from deployments.routing.policy import RouterPolicy
 from deployments.routing.table import Weights
-from deployments.scaling_accounts import ScalingAccounts
 from deployments.scaling_store import ScalingStore
 from deployments.state.database import Database
 from deployments.state.keyring import Keyring

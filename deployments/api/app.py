@@ -37,8 +37,8 @@ from deployments.api.openapi import openapi_route
 from deployments.api.rerank import routes as rerank
 from deployments.dataplane.door import Door, OpenDoor
 from deployments.dataplane.operations import DataPlane
+from deployments.repository.accounts import ScalingAccounts
 from deployments.repository.service import Repository
-from deployments.scaling_accounts import ScalingAccounts
 
 _BUSIEST = frozenset({"/v1/chat/completions", "/v1/embeddings", "/v1/messages", "/v2/models/{model}/infer"})
 

@@ -8,9 +8,9 @@ from deployments.api.admin.models import AdminModels
 from deployments.api.admin.scaling import AdminScaling
 from deployments.api.admin.schemas import ChangeBody, DeployedModel, DeployedModels, LoadBody, Unloaded
 from deployments.api.http.operation import Operation
+from deployments.repository.accounts import ScalingAccounts
 from deployments.repository.service import Repository
 from deployments.scaling.account import ScalingAccount
-from deployments.scaling_accounts import ScalingAccounts
 
 _MODELS = "/admin/models"
 _MODEL = f"{_MODELS}/{{model}}"

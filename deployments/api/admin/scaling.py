@@ -7,8 +7,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.api.http.call import call_of
+from deployments.repository.accounts import ScalingAccounts
 from deployments.scaling.account import ScalingAccount
-from deployments.scaling_accounts import ScalingAccounts
 
 _ACCOUNT = TypeAdapter(ScalingAccount)
 

@@ -12,10 +12,10 @@ from pydantic import JsonValue
 from deployments.api.app import Operators
 from deployments.dataplane.catalog import Catalog
 from deployments.dataplane.traffic import Traffic
+from deployments.repository.accounts import ScalingAccounts
 from deployments.repository.orders import Change, Deployed, LoadOrder
 from deployments.repository.service import Repository
 from deployments.routing.run_time import RunTimeNote
-from deployments.scaling_accounts import ScalingAccounts
 from models.errors import DoesNotFitError, VersionNotFoundError
 from models.types import VersionId
 from tests.unit.deployments.live_models import Cluster, state
