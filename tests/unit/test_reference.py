@@ -24,6 +24,7 @@ from deployments.routing.breaker import BreakerSettings
 from deployments.routing.policy import Route as PolicyRoute
 from deployments.routing.policy import RouterPolicy
 from deployments.routing.retry import Retries
+from deployments.scaling_args import ScalingArgs
 from models.errors import (
     AuthenticationError,
     ContextLengthError,
@@ -68,6 +69,7 @@ def default_of(field: FieldInfo) -> object:
     [
         (CONFIGURATION, "### `args` of a model", ModelArgs),
         (CONFIGURATION, "### `limits` of a model", Limits),
+        (CONFIGURATION, "### `scaling` of a model", ScalingArgs),
         (CONFIGURATION, "### `args` of a pool", PoolArgs),
         (CONFIGURATION, "### `args` of the router", RouterArgs),
         (CONFIGURATION, "### `user_config` of the router", RouterPolicy),
