@@ -22,7 +22,7 @@ from deployments.placing import check_places
 from deployments.planning import check_model_fits, plan_model
 from deployments.routing.bundles import Bundles, with_bundles
 from deployments.routing.cards import dump_card, make_card
-from deployments.state.location import state_url
+from deployments.state.location import check_shared, state_url
 from deployments.update import check_ranks, check_room, is_replaced
 from models.errors import ConfigError
 from models.memory.calibration import store_overheads
@@ -34,11 +34,14 @@ logger = logging.getLogger("ray.serve")
 def build_router(args: RouterArgs) -> Application:
     """The ingress application. One in a cluster, with the only route.
 
-    ConfigError where it would be open to other machines without keys or without TLS.
+    ConfigError where it would be open to other machines without keys or without TLS; StateError where its replicas
+    would not share what they have to.
     """
     from deployments.router import Router  # noqa: PLC0415  keeps Starlette out of the builders of models
 
     where = listening()
+    able = [node for node in live_nodes() if node.num_cpus >= args.num_cpus]
+    check_shared(state_url(args.state, os.environ), args.num_replicas, len(able))
     check_exposure(where, args, lambda: _has_keys(args.state))
     return serve.deployment(**router_options(args))(Router).bind(closed_without_keys(where, args))
 

@@ -181,13 +181,15 @@ class ServeClient:
     def _of_ray(self, error: RayError | RayServeException | AioRpcError) -> ModelUnavailableError:
         if isinstance(error, AioRpcError):
             logger.warning("The connection to a replica of %s failed.", self._version, exc_info=error)
-            return ModelUnavailableError(f"the connection to {self._version} failed: {error.code().name}")
+            return ModelUnavailableError(
+                f"the connection to {self._version} failed: {error.code().name}", is_lost=True
+            )
         if isinstance(error, BackPressureError):
             return OverloadedError(f"model {self._version} has {error.args[0]} requests waiting", retry_after_s=1)
         if isinstance(error, TaskCancelledError):
             return ModelUnavailableError(f"the call to {self._version} was cancelled: its replica is stopping")
         if isinstance(error, RayActorError):
-            return ModelUnavailableError(f"a replica of {self._version} died: {error}")
+            return ModelUnavailableError(f"a replica of {self._version} died: {error}", is_lost=True)
         return ModelUnavailableError(f"model {self._version} cannot be called: {_words(error)}")
 
 

@@ -48,11 +48,15 @@ class ModelNotFoundError(StowageError):
 
 
 class ModelUnavailableError(StowageError):
-    """The model exists and cannot answer now. ``retry_after_s``: when to try again, in seconds."""
+    """The model exists and cannot answer now. ``retry_after_s``: when to try again, in seconds. ``is_lost``: the
+    replica that was asked does not answer any more, and Serve may not know it yet."""
 
-    def __init__(self, message: str, *, remedy: str | None = None, retry_after_s: float = 5.0) -> None:
+    def __init__(
+        self, message: str, *, remedy: str | None = None, retry_after_s: float = 5.0, is_lost: bool = False
+    ) -> None:
         super().__init__(message, remedy=remedy)
         self.retry_after_s = retry_after_s
+        self.is_lost = is_lost
 
 
 class OverloadedError(ModelUnavailableError):

@@ -16,11 +16,18 @@ from pydantic import Field, model_validator
 
 from deployments.routing.failures import Failure, classify
 from deployments.routing.sliding_counts import SlidingCounts
+from models.errors import ModelUnavailableError
 from models.manifest import Frozen
 
 BUDGET_WINDOW_S = 10.0
 MIN_BUDGET = 3
 """Retries in a window that are allowed whatever the share: a route with few requests can retry too."""
+
+LOST_ATTEMPTS = 6
+"""Of a request whose replica was lost each time. Until Serve finds that a node is gone, it names the same replica
+again; that takes seconds, and so do these: 7.5 to 15 in all."""
+
+_LOST_DELAY_S = 1.0
 
 
 class Retries(Frozen):
@@ -95,12 +102,28 @@ class Retrier:
         Ask only after a call that was made and has given nothing of its answer. Only what another replica or
         version may answer is tried again: a full queue would only become longer.
         """
-        if attempts_made >= retries.attempts or classify(error) is not Failure.UNAVAILABLE:
+        if classify(error) is not Failure.UNAVAILABLE or attempts_made >= _attempts(retries, error):
             return None
+        if _seeks_another(error, attempts_made):  # what is gone is not burdened, and the first retry was counted
+            return self._rng.uniform(0.5, 1.0) * _LOST_DELAY_S * 2.0 ** (attempts_made - 2)
         if not self._budgets[route].take(self._clock(), retries.budget):
             self.refused[route] += 1
             return None
         return full_jitter_s(retries, attempts_made, self._rng)
+
+
+def _attempts(retries: Retries, error: Exception) -> int:
+    """Who wants no retries gets none."""
+    return max(retries.attempts, LOST_ATTEMPTS) if _is_lost(error) and retries.attempts > 1 else retries.attempts
+
+
+def _seeks_another(error: Exception, attempts_made: int) -> bool:
+    """Whether the retry that comes at once, for another replica, has met one that is gone too."""
+    return _is_lost(error) and attempts_made > 1
+
+
+def _is_lost(error: Exception) -> bool:
+    return isinstance(error, ModelUnavailableError) and error.is_lost
 
 
 def full_jitter_s(retries: Retries, attempts_made: int, rng: Random) -> float:

@@ -29,6 +29,15 @@ def state_url(location: str, environ: Mapping[str, str]) -> str:
     return url
 
 
+def check_shared(url: str, num_replicas: int, num_nodes: int) -> None:
+    """StateError where each of ``num_nodes`` nodes would have a file of its own for the replicas that share it."""
+    if url.startswith(_SQLITE) and num_replicas > 1 and num_nodes > 1:
+        raise StateError(
+            f"{num_replicas} router replicas may be on {num_nodes} nodes, and each node would have its own {url}",
+            remedy=f"write state: {_POSTGRESQL}..., or num_replicas: 1",
+        )
+
+
 def _named(location: str, environ: Mapping[str, str]) -> str:
     name = location.removeprefix(_BY_NAME)
     if name not in environ:

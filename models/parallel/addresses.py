@@ -11,6 +11,7 @@ import psutil
 
 from models.errors import GroupError
 
+_LOOPBACK = "127.0.0.1"
 _ANY_FREE_PORT = "let the system choose a free port: give none"
 _LISTEN_REMEDIES = {
     errno.EADDRINUSE: ("the port is in use", f"stop what listens there, or {_ANY_FREE_PORT}"),
@@ -58,7 +59,11 @@ def port_of(listener: socket.socket) -> int:
 
 
 def interface_of(host: str) -> str:
-    """The network interface that has the address; GroupError names those that this node has."""
+    """The network interface that has the address; GroupError names those that this node has.
+
+    The one with 127.0.0.1 has all of 127.0.0.0/8, whatever it lists.
+    """
+    wanted = _LOOPBACK if ":" not in host and ipaddress.ip_address(host).is_loopback else host
     interfaces = {
         name: [
             each.address.partition("%")[0] for each in found if each.family in (socket.AF_INET, socket.AF_INET6)
@@ -66,7 +71,7 @@ def interface_of(host: str) -> str:
         for name, found in psutil.net_if_addrs().items()
     }
     for name, addresses in interfaces.items():
-        if host in addresses:
+        if wanted in addresses:
             return name
     known = "; ".join(f"{name} has {', '.join(found)}" for name, found in interfaces.items() if found)
     raise GroupError(

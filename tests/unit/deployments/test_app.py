@@ -16,7 +16,7 @@ from deployments.routing.states import ApplicationView, ReplicaView
 from deployments.state.api_key import KeyGrant
 from deployments.state.database import Database
 from deployments.state.keys import Keys
-from models.errors import ConfigError, ConflictError, DoesNotFitError
+from models.errors import ConfigError, ConflictError, DoesNotFitError, StateError
 from models.types import ModelCard, Task, VersionId
 from tests.unit.models.tiny_models import write_encoder
 
@@ -112,7 +112,7 @@ def test_a_compute_share_needs_a_gpu(monkeypatch: pytest.MonkeyPatch, cluster: N
 
 @pytest.mark.parametrize(("host", "keys"), [("127.0.0.1", "auto"), ("0.0.0.0", "required")])
 def test_a_router_that_other_machines_reach_asks_for_keys_whatever_it_finds(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: str, keys: str
+    monkeypatch: pytest.MonkeyPatch, cluster: None, tmp_path: Path, host: str, keys: str
 ) -> None:
     state = f"sqlite:///{tmp_path}/state.db"
     with Database.open(state) as database:
@@ -120,3 +120,12 @@ def test_a_router_that_other_machines_reach_asks_for_keys_whatever_it_finds(
     monkeypatch.setattr(app, "listening", lambda: Listening(host, is_encrypted=True))
     (args,) = build_router(RouterArgs(state=state))._bound_deployment.init_args
     assert args == RouterArgs(state=state, keys=keys)
+
+
+def test_routers_on_several_nodes_need_a_database_that_they_share(
+    monkeypatch: pytest.MonkeyPatch, cluster: None
+) -> None:
+    monkeypatch.setattr(app, "listening", lambda: Listening("127.0.0.1", is_encrypted=False))
+    with pytest.raises(StateError, match="2 router replicas may be on 2 nodes"):
+        build_router(RouterArgs(num_replicas=2))
+    build_router(RouterArgs(num_replicas=2, num_cpus=9))  # only Ray can tell that no node has so many

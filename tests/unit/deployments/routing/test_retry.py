@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from deployments.routing.retry import (
     BUDGET_WINDOW_S,
+    LOST_ATTEMPTS,
     MIN_BUDGET,
     Retrier,
     Retries,
@@ -20,6 +21,7 @@ from deployments.routing.retry import (
 from models import errors
 
 DEAD = errors.ModelUnavailableError("its replica died")
+LOST = errors.ModelUnavailableError("its node is gone", is_lost=True)
 NO_LIMIT = Retries(attempts=10, budget=1)
 
 
@@ -57,6 +59,20 @@ def test_attempts_count_the_first_one() -> None:
     attempts_made = [n for n in range(1, 6) if retrier().delay_s("m", Retries(attempts=3), DEAD, n) is not None]
     assert attempts_made == [1, 2]
     assert retrier().delay_s("m", Retries(attempts=1), DEAD, 1) is None
+
+
+def test_a_request_is_not_lost_with_its_replica_while_serve_does_not_know_of_it() -> None:
+    """The retry at once and the long ones, which outlast the time until Serve knows."""
+    decides = retrier()
+    retries = Retries(attempts=2, budget=0, min_delay_ms=40)
+    delays = [decides.delay_s("m", retries, LOST, n) for n in range(1, LOST_ATTEMPTS + 1)]
+    assert delays[-1] is None
+    first, *long = [delay for delay in delays if delay is not None]
+    assert 0 <= first <= 0.040
+    assert [0.5 * 2**n <= delay <= 2**n for n, delay in enumerate(long)] == [True] * (LOST_ATTEMPTS - 2)
+    assert sum(long) >= 7.5
+    assert decides.delay_s("m", retries, DEAD, 2) is None
+    assert decides.delay_s("m", Retries(attempts=1), LOST, 1) is None
 
 
 def test_each_route_has_its_own_budget() -> None:

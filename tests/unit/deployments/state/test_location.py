@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from deployments.state.location import DEFAULT_STATE, state_url
+from deployments.state.location import DEFAULT_STATE, check_shared, state_url
 from models.errors import StateError
 
 
@@ -47,3 +47,12 @@ def test_what_cannot_be_a_database_is_refused_without_its_password(location: str
         state_url(location, {})
     assert "hunter2" not in str(caught.value)
     assert "postgresql://user:password@host/database" in str(caught.value)
+
+
+def test_a_file_for_each_node_is_not_shared() -> None:
+    url = "sqlite:////var/lib/state.db"
+    with pytest.raises(StateError, match=r"2 router replicas may be on 3 nodes.*\(write state: postgresql://"):
+        check_shared(url, 2, 3)
+    check_shared(url, 2, 1)
+    check_shared(url, 1, 3)
+    check_shared("postgresql://u:p@h/d", 2, 3)

@@ -12,6 +12,7 @@ from models.parallel.addresses import Address, interface_of, listen, port_of
 
 def test_the_interface_of_an_address_is_found() -> None:
     assert interface_of("127.0.0.1") in [name for _, name in socket.if_nameindex()]
+    assert interface_of("127.0.0.3") == interface_of("127.0.0.1")
 
 
 def test_an_address_of_another_node_has_no_interface_here() -> None:
