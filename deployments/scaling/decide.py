@@ -33,6 +33,8 @@ def decide(load: Load, settings: ScalingSettings, memory: Memory) -> tuple[Decis
         wish = min(load.target, max(need.keep for need in needs))
     if _has_work(seen):
         wish = max(1, wish)
+    elif load.idle_s is not None and load.idle_s >= settings.idle_s:
+        wish = 0  # whatever came before
     floor = _idle_floor(load, seen, settings)
     window_s = max(settings.up_window_s, settings.down_window_s)
     before = memory.wishes or ((load.now, load.target),)  # whoever decided on those knew why
