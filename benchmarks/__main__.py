@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks import (
+    autoscaling,
     beside_litellm,
     overload,
     parallel_memory,
@@ -17,6 +18,7 @@ from benchmarks import (
 )
 from benchmarks.pool_samples import Effort
 from benchmarks.record import keep
+from benchmarks.scaling_cases import SEEDS, TRACES
 
 
 def main() -> None:
@@ -30,6 +32,7 @@ def main() -> None:
     keep(lambda: parallel_throughput.run(list(parallel_throughput.SIDES), parallel_throughput.Effort()))
     keep(lambda: parallel_memory.run(parallel_memory.CASES))
     keep(placement.run)
+    keep(lambda: autoscaling.make_and_draw(TRACES, SEEDS))
     keep(shared_weights.run)
     keep(lambda: pool.run(Effort()))  # the last: it sets Ray's environment for this process
 

@@ -119,6 +119,14 @@ def draw(record: Record, folder: Path) -> None:
     scaling_plots.draw_costs(ours, conv, folder / "autoscaling-cost.svg")
 
 
+def make_and_draw(traces: Sequence[str], seeds: Sequence[int], folder: Path = scaling_plots.FOLDER) -> Record:
+    """The pictures are of conv: without it there are none."""
+    record = make(traces, seeds)
+    if "conv" in traces:
+        draw(record, folder)
+    return record
+
+
 def main() -> None:
     """Run it, keep the result, and draw it."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -128,13 +136,8 @@ def main() -> None:
     parser.add_argument("--images", type=Path, default=scaling_plots.FOLDER)
     args = parser.parse_args()
 
-    def make_and_draw() -> Record:
-        record = make(args.traces, list(SEEDS)[: args.seeds])
-        if "conv" in args.traces:
-            draw(record, args.images)
-        return record
-
-    keep(make_and_draw, args.results)
+    seeds = list(SEEDS)[: args.seeds]
+    keep(lambda: make_and_draw(args.traces, seeds, args.images), args.results)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from benchmarks.scaling_cases import Run, Sample
 FOLDER = Path(__file__).parents[1] / "docs" / "images"
 
 _COLOURS = ("#0b6e4f", "#c44536", "#e09f3e", "#5b6c8f")
+_COUNTS = (4, 5, 6, 8, 10, 15, 20, 30)
+_SECONDS = (0.3, 1, 3, 10, 30)
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "stowage",  # the same picture is the same file
     "svg.fonttype": "path",
@@ -28,7 +30,7 @@ _STYLE: dict[Any, Any] = {
 
 
 def draw_runs(runs: Mapping[str, Run], path: Path, start_s: float, end_s: float) -> None:
-    """Arrivals, replicas that take resources, and the slowest of 20 first tokens, of the same trace, over time."""
+    """Arrivals, replicas that take resources, and the 95th percentile of times to the first token, over time."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(7.6, 6.0), layout="constrained")
         rates, replicas, waits = figure.subplots(3, 1, sharex=True, height_ratios=(1, 2, 2))
@@ -42,13 +44,16 @@ def draw_runs(runs: Mapping[str, Run], path: Path, start_s: float, end_s: float)
                 [at - start_s for at in times], [taken[0], *taken], color=colour, label=name, linewidth=1.4
             )
             _draw_waits(waits, run, colour, start_s, end_s)
-        _label(rates, "requests a second")
+        _label(rates, "requests/s")
         _label(replicas, "replicas")
-        _label(waits, "first token, s (p95 of 10 s)")
+        waits.set_ylabel("first token, s")
         waits.set_yscale("log")
+        waits.set_yticks(_SECONDS, [f"{seconds:g}" for seconds in _SECONDS])
+        waits.minorticks_off()
         waits.set_xlabel("seconds")
         waits.set_xlim(0, end_s - start_s)
-        replicas.legend(loc="upper left", ncols=2)
+        figure.align_ylabels()
+        figure.legend(*replicas.get_legend_handles_labels(), loc="outside upper left", ncols=3)
         figure.savefig(path, metadata={"Date": None})
 
 
@@ -71,15 +76,17 @@ def draw_costs(ours: Sequence[Sample], rays: Sequence[Sample], path: Path) -> No
             )
         axes.axhline(99, color="#888888", linewidth=0.8)
         axes.set_ylim(90, 100.2)
+        axes.set_xscale("log")
+        axes.set_xticks(_COUNTS, [str(count) for count in _COUNTS])
+        axes.minorticks_off()
         axes.set_xlabel("replicas on the average")
         axes.set_ylabel("requests in time, %")
         axes.legend(loc="lower right")
         figure.savefig(path, metadata={"Date": None})
 
 
-def _draw_rates(
-    axes: Axes, arrivals: Sequence[float], start_s: float, end_s: float, width_s: float = 10.0
-) -> None:
+def _draw_rates(axes: Axes, arrivals: Sequence[float], start_s: float, end_s: float) -> None:
+    width_s = max(5.0, (end_s - start_s) / 100)
     number = int((end_s - start_s) / width_s)
     counts = [0] * number
     for at in arrivals:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
-from benchmarks.scaling_cases import BEHIND, DEFAULT, OURS, SIZED, Sample
+from benchmarks.scaling_cases import BEHIND, DEFAULT, OURS, SIZED, Sample, Side
 from benchmarks.tables import Table
 
 TUNED = "Ray, best of all tried"
@@ -20,13 +20,13 @@ def of(samples: Iterable[Sample], case: str, side: str) -> list[Sample]:
     ]
 
 
-def step_table(samples: Sequence[Sample], steps: Sequence[str]) -> Table:
+def step_table(samples: Sequence[Sample], steps: Sequence[str], sides: Sequence[Side] = STEP_SIDES) -> Table:
     """Each step with each policy, the means over seeds."""
     rows = []
     for step in steps:
         label = "20 s, and 60 s for a node beyond the fourth" if step == "nodes" else f"{step.split()[1]} s"
         ours = of(samples, step, OURS.name)
-        rows += [_step_row(f"{label}: {side.name}", of(samples, step, side.name), ours) for side in STEP_SIDES]
+        rows += [_step_row(f"{label}: {side.name}", of(samples, step, side.name), ours) for side in sides]
     headers = ("cold start", "recovery", "Stowage's / it", "replica-seconds", "Stowage's / it", "in time", "most")
     return Table("A 4-fold step, by the time of a cold start", headers, tuple(rows))
 
