@@ -37,11 +37,12 @@ def expected(cluster: Cluster) -> list[str]:
 
 @pytest.fixture(scope="module")
 def pair(cluster: Cluster, store_folder: Path) -> Iterator[Cluster]:
-    """Up to two groups with one sequence at a time. There is none as yet."""
+    """Up to two groups with one sequence at a time, which stay when there were two. There is none as yet."""
     config = cluster.edited()
+    number = {"min_replicas": 0, "max_replicas": 2, "scaling": {"down_window_s": 600, "idle_s": 600}}
     limits = {"max_model_len": 512, "max_num_seqs": 1}
     config["applications"].append(
-        group_app(store_folder, "pair", parallel={"pipeline": 2}, min_replicas=0, max_replicas=2, limits=limits)
+        group_app(store_folder, "pair", parallel={"pipeline": 2}, limits=limits, **number)
     )
     try:
         cluster.deploy(config)
