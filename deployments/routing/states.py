@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from deployments.routing.bundles import Bundles
 from deployments.routing.group_shortage import GroupNeed, explain_group, is_group_lacking
-from deployments.routing.node_supply import DECISION_S, Bundle, NodeSupply
+from deployments.routing.node_supply import DECISION_S, Demand, NodeSupply
 from deployments.routing.run_time import RunTimeNote
 from deployments.routing.shortage import FreeNode, Need, explain, is_lacking
 from models.types import ModelCard, VersionId
@@ -123,7 +123,7 @@ def read_states(
 ) -> tuple[ModelState, ...]:
     """The state of every model version, in an application of its own or in a pool, sorted by id.
 
-    ``nodes`` have what is free, None when that is not known. ``supply``: None where no autoscaler adds nodes.
+    ``nodes`` have what is free, ``supply`` what Ray seeks nodes for; None when that is not known.
     """
     states = [state for view in applications for state in _states(view, nodes, now_unix_s, supply)]
     return tuple(sorted(states, key=lambda state: state.id))
@@ -172,26 +172,24 @@ def read_status(
 def _without_a_node(
     view: ApplicationView, nodes: Sequence[FreeNode] | None, now_unix_s: float, supply: NodeSupply | None
 ) -> tuple[str, str] | None:
-    """None while each replica has a node, or may just be getting one."""
-    if not view.waits_for_a_node:
+    """None while each replica has a node, or may just be getting one. Ray knows that before Serve does."""
+    demand = _demand(view)
+    if not view.waits_for_a_node or (supply and not supply.seeks(demand)):
         return None
     lacking, why = _shortage(view, nodes)
-    waited_s = max(_unplaced_for(replica, now_unix_s) for replica in view.replicas)
-    if lacking and supply and supply.coming and not supply.refuses(_demand(view)):
-        return "starting", f"{supply}: {why}"
-    if waited_s <= _grace_s(view, lacking=lacking, supply=supply):
+    autoscaler = supply.autoscaler if supply and lacking else None
+    refused = autoscaler is not None and autoscaler.refuses(demand)
+    if autoscaler and autoscaler.coming and not refused:
+        return "starting", f"{autoscaler}: {why}"
+    grace_s = PLACEMENT_GRACE_S if lacking else LONG_PLACEMENT_S
+    if autoscaler and not refused:
+        grace_s = DECISION_S
+    if all(_unplaced_for(replica, now_unix_s) <= grace_s for replica in view.replicas):
         return None
-    return "waiting", f"it cannot be scheduled: {why}" + (f"; {supply}" if lacking and supply else "")
+    return "waiting", f"it cannot be scheduled: {why}" + (f"; {autoscaler}" if autoscaler else "")
 
 
-def _grace_s(view: ApplicationView, *, lacking: bool, supply: NodeSupply | None) -> float:
-    if not lacking:
-        return LONG_PLACEMENT_S
-    undecided = supply is not None and not supply.refuses(_demand(view))
-    return DECISION_S if undecided else PLACEMENT_GRACE_S
-
-
-def _demand(view: ApplicationView) -> tuple[Bundle, ...]:
+def _demand(view: ApplicationView) -> Demand:
     """What one replica asks Ray for."""
     return tuple(view.bundles.bundles) if view.bundles else (view.required_resources,)
 

@@ -1,18 +1,21 @@
-"""The autoscaler's state, as it writes it."""
+"""What Ray's GCS tells of demands and of the autoscaler."""
 
 from __future__ import annotations
 
 from ray.core.generated.autoscaler_pb2 import (
     AutoscalingState,
+    ClusterResourceState,
     FailedInstanceRequest,
     GangResourceRequest,
+    GetClusterStatusReply,
     PendingInstance,
     PendingInstanceRequest,
     ResourceRequest,
+    ResourceRequestByCount,
 )
 
 from deployments.node_supply import read_supply
-from deployments.routing.node_supply import NodeSupply
+from deployments.routing.node_supply import NodeAutoscaler, NodeSupply
 
 SMALL, LARGE = {"CPU": 1.0}, {"CPU": 64.0, "memory": 1e12}
 
@@ -22,7 +25,7 @@ def request(bundle: dict[str, float]) -> ResourceRequest:
 
 
 def test_the_whole_state() -> None:
-    state = AutoscalingState(
+    autoscaling = AutoscalingState(
         pending_instance_requests=[
             PendingInstanceRequest(ray_node_type_name="gpu", count=2),
             PendingInstanceRequest(ray_node_type_name="cpu", count=1),
@@ -35,10 +38,22 @@ def test_the_whole_state() -> None:
             FailedInstanceRequest(ray_node_type_name="cpu", failed_ts=1),
         ],
     )
-    assert read_supply(state) == NodeSupply(
-        {"gpu": 3, "cpu": 1}, ((LARGE,), (SMALL, LARGE)), ("cpu", "gpu: no capacity")
+    resources = ClusterResourceState(
+        pending_resource_requests=[ResourceRequestByCount(request=request(LARGE), count=2)],
+        pending_gang_resource_requests=[GangResourceRequest(requests=[request(SMALL), request(SMALL)])],
+    )
+    status = GetClusterStatusReply(autoscaling_state=autoscaling, cluster_resource_state=resources)
+    assert read_supply(status) == NodeSupply(
+        ((LARGE,), (SMALL, SMALL)),
+        NodeAutoscaler({"gpu": 3, "cpu": 1}, ((LARGE,), (SMALL, LARGE)), ("cpu", "gpu: no capacity")),
     )
 
 
 def test_an_autoscaler_that_does_nothing() -> None:
-    assert read_supply(AutoscalingState()) == NodeSupply()
+    assert read_supply(GetClusterStatusReply(autoscaling_state=AutoscalingState())) == NodeSupply(
+        (), NodeAutoscaler()
+    )
+
+
+def test_no_autoscaler() -> None:
+    assert read_supply(GetClusterStatusReply()) == NodeSupply()
