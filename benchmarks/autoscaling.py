@@ -100,7 +100,8 @@ every 10 s. *target 12*: the same with three quarters of the places as the targe
 combinations the cheapest that serves 99% of this very trace in time, else the one that serves most; its handles
 report every 2 s
 
-Stowage has the same constants and settings in all rows; they were chosen on the first half of conv
+Stowage has the same constants and settings in all rows; its headroom and what counts as a step were chosen on the
+first half of conv, its formulae while looking at all traces
 """
 
 
