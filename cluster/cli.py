@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -24,6 +23,7 @@ from cluster.status import status
 from cluster.usage import usage
 from cluster.validate import validate
 from models.errors import StowageError
+from models.version import VERSION
 
 
 def build_cli() -> typer.Typer:
@@ -50,7 +50,7 @@ def build_cli() -> typer.Typer:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"stowage {version('stowage')}")
+        typer.echo(f"stowage {VERSION}")
         raise typer.Exit
 
 

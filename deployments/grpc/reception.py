@@ -15,6 +15,7 @@ from deployments.dataplane.headers import SECRET_HEADERS, check_headers, present
 from deployments.grpc.errors import code_of, status_number
 from deployments.grpc.rpc import Rpc
 from models.errors import PermissionDeniedError, StowageError
+from models.version import VERSION
 
 
 def _no_others() -> bool:
@@ -33,7 +34,7 @@ class GrpcSettings:
     request_timeout_s: float = 300.0
     max_request_timeout_s: float = 3600.0
     max_message_bytes: int = 32 * 1024 * 1024
-    server_version: str = "0.1.0"
+    server_version: str = VERSION
     answers_other_machines: Callable[[], bool] = _no_others
 
 

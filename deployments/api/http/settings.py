@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from models.version import VERSION
+
 PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/openapi.json"})
 
 
@@ -21,7 +23,7 @@ class ApiSettings:
     request_timeout_s: float = 300.0
     max_request_timeout_s: float = 3600.0
     max_body_bytes: int = 32 * 1024 * 1024
-    server_version: str = "0.1.0"
+    server_version: str = VERSION
     adds_request_id: bool = True
     is_cancelled: bool = False
     public_paths: frozenset[str] = PUBLIC_PATHS

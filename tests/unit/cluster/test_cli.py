@@ -6,11 +6,11 @@ import json
 import re
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+from models.version import VERSION
 from tests.unit.cluster.conftest import Answer, HttpServer, Stowage
 from tests.unit.cluster.live.test_replica_metrics import EXPOSED
 from tests.unit.serve_details import application, details
@@ -114,7 +114,7 @@ def test_a_version_that_is_not_there_is_no_reason_to_import_it(
 
 
 def test_the_version(stowage: Stowage) -> None:
-    assert stowage("--version").out == f"stowage {metadata.version('stowage')}\n"
+    assert stowage("--version").out == f"stowage {VERSION}\n"
 
 
 def test_an_empty_store_is_named(stowage: Stowage, tmp_path: Path) -> None:

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import tomllib
-from pathlib import Path
-
 import httpx
 import pytest
 from tritonclient.http import InferenceServerClient
@@ -10,6 +7,7 @@ from tritonclient.utils import InferenceServerException
 
 from deployments.api.app import build_app
 from deployments.api.http.settings import ApiSettings
+from models.version import VERSION
 from tests.unit.deployments.api.fake import FakeDataPlane
 from tests.unit.deployments.api.live import served
 
@@ -21,9 +19,7 @@ def test_the_server(client: InferenceServerClient) -> None:
 
 
 def test_the_version_is_the_projects(client: InferenceServerClient) -> None:
-    root = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").exists())
-    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    assert client.get_server_metadata()["version"] == project["version"]
+    assert client.get_server_metadata()["version"] == VERSION
 
 
 def test_liveness_and_readiness(client: InferenceServerClient) -> None:
