@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import version
 
 from cluster.grafana.layout import Dashboard
+from models.version import VERSION
 
 TAG = "stowage"
 
@@ -18,4 +18,4 @@ class Settings:
 
     def describe(self, dashboard: Dashboard) -> str:
         """What it is for, and who made it."""
-        return f"{dashboard.description} Made by Stowage {version('stowage')}, docs/dashboards.md says how."
+        return f"{dashboard.description} Made by Stowage {VERSION}, docs/dashboards.md says how."
